@@ -1,0 +1,1 @@
+"""The program on the device: it makes what runs match what the cloud wants."""

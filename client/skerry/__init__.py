@@ -1,0 +1,1 @@
+"""What people type and import; it talks to the cloud over HTTP only."""

@@ -1,0 +1,1 @@
+"""The server: registry, compiler, deployments, devices, ingest and the API over them."""

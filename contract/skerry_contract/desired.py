@@ -1,0 +1,167 @@
+"""What the cloud wants of one device: the signed part of the desired document.
+
+It has the form of TUF targets metadata (TUF specification 1.0.31, section 4.5), one target per
+module: ``length`` and ``hashes`` are those of the module image's OCI manifest, ``custom`` says how
+to run it. The device's id stands inside, under the signature, so that one device's document is
+worthless to another.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from skerry_contract import shape
+from skerry_contract.errors import ContractError
+from skerry_contract.manifest import DeviceId, ReferenceText, RunSettings
+from skerry_contract.names import NAME, Digest
+from skerry_contract.shape import Range, Size, Text
+
+MAX_ENVELOPE_BYTES = 64 * 1024
+"""Largest desired document that is sent or read."""
+
+_Time = Annotated[str, Text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", 20, "a UTC time in whole seconds")]
+_Hex = Annotated[str, Text("[0-9a-f]{64}", 64, "64 hex digits")]
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleSpec:
+    """One module that a device should run.
+
+    Attributes:
+        image: ``name:version`` of the built module, for people.
+        digest: Digest of its OCI manifest for this device's platform.
+        size: Length of that manifest in bytes.
+        run: How to run it.
+    """
+
+    image: str
+    digest: Digest
+    size: int
+    run: RunSettings
+
+    @property
+    def revision(self) -> str:
+        """Short hash over image and settings: what differs in it runs differently."""
+        facts = json.dumps([self.digest, shape.write(self.run)], sort_keys=True)
+        return hashlib.sha256(facts.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What one device should run, once its envelope has been verified.
+
+    Attributes:
+        fleet: Fleet of the device.
+        device: The device this is for.
+        version: Grows with every change; a device never goes back.
+        time: When the cloud signed it.
+        expires: After this it is not installed any more; what runs, runs on.
+        deployment: ``name:version`` of the deployment, or "" when none is meant for the device.
+        modules: What should run, by module name.
+    """
+
+    fleet: str
+    device: str
+    version: int
+    time: datetime
+    expires: datetime
+    deployment: str
+    modules: Mapping[str, ModuleSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashes:
+    sha256: _Hex
+
+
+@dataclass(frozen=True, slots=True)
+class _Custom:
+    image: ReferenceText
+    run: RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    length: Annotated[int, Range(1, 4 * 1024 * 1024)]
+    hashes: _Hashes
+    custom: _Custom
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    _type: Literal["targets"]
+    spec_version: Annotated[str, Text(r"1\.[0-9]+(\.[0-9]+)?", 16, "TUF version 1.x")]
+    version: Annotated[int, Range(1, 2**53)]
+    expires: _Time
+    targets: Annotated[
+        Mapping[str, _Target], Size(0, 50, Text(NAME, 63, "a name of a-z, 0-9 and -"))
+    ]
+    x_fleet: DeviceId
+    x_device: DeviceId
+    x_time: _Time
+    x_deployment: Annotated[str, Text(max_length=80)]
+
+
+def read_signed(value: Any) -> Desired:
+    """Read the ``signed`` part of a verified envelope.
+
+    Raises:
+        ContractError: A field is missing or wrong.
+    """
+    signed = shape.read(_Signed, value, subject="desired")
+    return Desired(
+        signed.x_fleet,
+        signed.x_device,
+        signed.version,
+        read_time(signed.x_time),
+        read_time(signed.expires),
+        signed.x_deployment,
+        {name: _spec(target) for name, target in signed.targets.items()},
+    )
+
+
+def write_signed(desired: Desired) -> dict[str, Any]:
+    """Return the ``signed`` part that says ``desired``, ready to be signed."""
+    return {
+        "_type": "targets",
+        "spec_version": "1.0.31",
+        "version": desired.version,
+        "expires": write_time(desired.expires),
+        "targets": {
+            name: {
+                "length": spec.size,
+                "hashes": {"sha256": spec.digest.removeprefix("sha256:")},
+                "custom": {"image": spec.image, "run": shape.write(spec.run)},
+            }
+            for name, spec in desired.modules.items()
+        },
+        "x_fleet": desired.fleet,
+        "x_device": desired.device,
+        "x_time": write_time(desired.time),
+        "x_deployment": desired.deployment,
+    }
+
+
+def read_time(text: str) -> datetime:
+    """Read an RFC 3339 time in UTC and whole seconds.
+
+    Raises:
+        ContractError: There is no such date.
+    """
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise ContractError(f"{text!r} is no time: {error}") from error
+
+
+def write_time(moment: datetime) -> str:
+    """Return ``moment`` as RFC 3339 in UTC and whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _spec(target: _Target) -> ModuleSpec:
+    digest = Digest(f"sha256:{target.hashes.sha256}")
+    return ModuleSpec(target.custom.image, digest, target.length, target.custom.run)

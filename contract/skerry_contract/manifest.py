@@ -1,0 +1,157 @@
+"""The deployment manifest: what a person writes to say which modules run on which devices.
+
+``deploy-manifests/schema.json`` and ``docs/manifest.md`` are generated from these classes, so
+what their docstrings say is what people read. A manifest is strict: an unknown field is an error,
+for it is most likely a typing error.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal
+
+from skerry_contract import shape
+from skerry_contract.names import DEVICE_ID, NAME, REFERENCE
+from skerry_contract.shape import Range, Size, Text
+
+Name = Annotated[str, Text(NAME, 63, "a name of a-z, 0-9 and -")]
+DeviceId = Annotated[str, Text(DEVICE_ID, 63, "an id of 3 to 63 of a-z, 0-9 and -")]
+ReferenceText = Annotated[str, Text(REFERENCE, 80, "'name:version', such as sentiment:1")]
+RelativePath = Annotated[
+    str, Text(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*", 255, "a relative path")
+]
+_VARIABLES = Size(0, 100, Text(r"[A-Za-z_][A-Za-z0-9_]*", 128, "a variable's name"))
+_NAMED = Size(0, 50, Text(NAME, 63, "a name of a-z, 0-9 and -"))
+
+Restart = Literal["always", "on-failure", "never"]
+Update = Literal["side-by-side", "stop-first"]
+
+
+@dataclass(frozen=True, slots=True)
+class FolderInput:
+    """A folder on the device: each file that appears in it is scored once and then removed.
+
+    Attributes:
+        folder: Path below the device's ``inputs`` folder.
+        pattern: Which files count, as a shell pattern; others are left alone.
+    """
+
+    folder: RelativePath
+    pattern: Annotated[str, Text(r"[^/\0]+", 100, "a shell pattern without slashes")] = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Upper limits of one module; a runtime that cannot enforce one says so in ``caps``.
+
+    Attributes:
+        memory_mb: Memory in MiB; the module is killed above it.
+        cpu_percent: Share of processor time, 100 being one core.
+        pids: Processes and threads.
+    """
+
+    memory_mb: Annotated[int, Range(16, 1_048_576)] | None = None
+    cpu_percent: Annotated[int, Range(1, 102_400)] | None = None
+    pids: Annotated[int, Range(4, 100_000)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How the agent finds out that a module works.
+
+    Attributes:
+        start_deadline_s: Seconds from start until ``init()`` must have returned.
+        interval_s: Seconds between two looks at a running module.
+        timeout_s: Seconds that one look may take.
+        failures: Looks in a row that must fail before the module counts as unhealthy.
+    """
+
+    start_deadline_s: Annotated[int, Range(1, 3600)] = 60
+    interval_s: Annotated[int, Range(1, 3600)] = 10
+    timeout_s: Annotated[int, Range(1, 60)] = 5
+    failures: Annotated[int, Range(1, 100)] = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """How a module runs, whichever image it runs: the part that travels to the device unchanged.
+
+    No field holds a fraction: what is signed is canonical JSON, which has whole numbers only.
+
+    Attributes:
+        restart: When to start a module again that has stopped by itself.
+        update: ``side-by-side`` proves the new version next to the old one, with its inputs held
+            back; ``stop-first`` needs less memory and has a gap, and returns to the old one.
+        env: Environment variables, visible to whoever can inspect the device; no secrets here.
+        inputs: Local data that is fed to ``run()``, by input name.
+        stream: Name of the stream that results of ``run()`` go to.
+        resources: Upper limits.
+        probe: How the agent finds out that the module works.
+        network: ``none``, or ``host`` to share the device's network.
+    """
+
+    restart: Restart = "always"
+    update: Update = "side-by-side"
+    env: Annotated[Mapping[str, str], _VARIABLES] = field(default_factory=dict)
+    inputs: Annotated[Mapping[str, FolderInput], _NAMED] = field(default_factory=dict)
+    stream: Name = "scores"
+    resources: Resources = Resources()
+    probe: Probe = Probe()
+    network: Literal["none", "host"] = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module(RunSettings):
+    """One module of a deployment: what runs, and how.
+
+    Attributes:
+        image: Which built module runs, as ``name:version``.
+    """
+
+    image: ReferenceText
+
+    @property
+    def run(self) -> RunSettings:
+        """The settings without the image, as they travel to the device."""
+        return RunSettings(**{f.name: getattr(self, f.name) for f in fields(RunSettings)})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which devices a deployment is for.
+
+    Attributes:
+        devices: Ids of the devices.
+    """
+
+    devices: Annotated[tuple[DeviceId, ...], Size(1, 10_000)]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A deployment: immutable once pushed, and numbered ``name:version`` by the cloud.
+
+    Attributes:
+        schema: Version of this format.
+        name: What the deployment is called; a later push of the same name replaces it.
+        description: For people.
+        target: Which devices it is for.
+        modules: What runs there, by the module's name on the device.
+        expires_days: Days after which a device that has not installed it yet refuses to.
+            What runs already is never stopped by this.
+    """
+
+    name: Name
+    target: Target
+    modules: Annotated[Mapping[str, Module], _NAMED]
+    schema: Literal[1] = 1
+    description: Annotated[str, Text(max_length=1000)] = ""
+    expires_days: Annotated[float, Range(0.0001, 3650)] = 30.0
+
+
+def read(value: Any) -> Manifest:
+    """Read a manifest from the values of a YAML or JSON parser.
+
+    Raises:
+        ContractError: A field is unknown, missing or wrong; ``path`` leads to it.
+    """
+    return shape.read(Manifest, value, strict=True, subject="manifest")

@@ -1,0 +1,322 @@
+"""What crosses MQTT besides the desired document: payloads of each topic, and their limits.
+
+The device owns ``reported`` and never waits for an answer to it. Batches carry the lowest sequence
+number that the device still holds (``floor``): whatever lies below and never came is lost for
+good, so the cloud can count every gap and still acknowledge what follows it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from skerry_contract.manifest import Name
+from skerry_contract.shape import Range, Size, Text
+
+MAX_PAYLOAD_BYTES = 128 * 1024
+"""Largest payload that either side reads."""
+MAX_DETAIL_CHARS = 8_000
+"""Longest traceback or log tail in a report; the end is kept."""
+HEARTBEAT_S = 60.0
+"""Default seconds between two health payloads."""
+MISSED_HEARTBEATS = 3
+"""After so many, a device is unknown, whatever it said last."""
+
+Boot = Annotated[str, Text("[a-z0-9][a-z0-9-]{0,31}", 32, "a boot id")]
+Time = Annotated[str, Text(max_length=40)]
+Count = Annotated[int, Range(0, 2**63 - 1)]
+Sequence = Annotated[int, Range(1, 2**63 - 1)]
+StreamPath = Annotated[
+    str, Text(r"[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,62}", 127, "'module/stream'")
+]
+Detail = Annotated[str, Text(max_length=MAX_DETAIL_CHARS)]
+
+DeviceState = Literal["init", "ready", "updating", "degraded", "sleeping", "disconnected", "lost"]
+Phase = Literal["idle", "pulling", "proving", "switching", "committed", "refused"]
+ModuleState = Literal["pulling", "starting", "proven", "serving", "stopped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error on the wire.
+
+    Attributes:
+        code: Stable code of the error, see ``skerry_contract.errors``.
+        text: What happened, naming the thing.
+        remedy: What to do about it.
+        detail: Traceback or last lines of the log.
+    """
+
+    code: Annotated[str, Text("[A-Z_]{2,32}", 32, "an error code")]
+    text: Annotated[str, Text(max_length=2000)]
+    remedy: Annotated[str, Text(max_length=1000)] = ""
+    detail: Detail = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a pull is, in bytes.
+
+    Attributes:
+        total: Bytes of all blobs that the deployment needs.
+        present: Bytes that were on the device before.
+        pulled: Bytes that were fetched for it.
+    """
+
+    total: Count = 0
+    present: Count = 0
+    pulled: Count = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleReport:
+    """One module as the device sees it.
+
+    Attributes:
+        image: ``name:version`` of the image that runs.
+        digest: Digest of its OCI manifest.
+        revision: Short hash over image and settings.
+        state: What it does now.
+        restarts: How often it was started again after stopping by itself, since the agent started.
+        failure: Why it does not run as it should.
+    """
+
+    image: str
+    digest: str
+    revision: str
+    state: ModuleState
+    restarts: Count = 0
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BadRevision:
+    """A revision that this device has tried and does not try again.
+
+    Attributes:
+        module: Name of the module.
+        image: ``name:version`` of the image.
+        digest: Digest of its OCI manifest.
+        revision: Short hash over image and settings.
+        failure: Why it was refused.
+        ts: When.
+    """
+
+    module: Name
+    image: str
+    digest: str
+    revision: str
+    failure: Failure
+    ts: Time
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """Payload of ``reported``.
+
+    Attributes:
+        boot: Boot id of the agent that says this.
+        ts: When, by the device's clock.
+        version: Version of the last desired document that was accepted; 0 for none.
+        deployment: Its deployment.
+        phase: Where the device is with it.
+        committed: Version that last proved itself as a whole, and that the device returns to.
+        failure: Why the last desired document was refused, or is not carried out now.
+        progress: How far the pull is.
+        modules: Each module that runs or should, by name.
+        bad: Revisions that were refused here, newest last.
+        schema: Version of this format.
+    """
+
+    boot: Boot
+    ts: Time
+    version: Count = 0
+    deployment: str = ""
+    phase: Phase = "idle"
+    committed: Count = 0
+    failure: Failure | None = None
+    progress: Progress = Progress()
+    modules: Annotated[Mapping[str, ModuleReport], Size(0, 100)] = field(default_factory=dict)
+    bad: Annotated[tuple[BadRevision, ...], Size(0, 50)] = ()
+    schema: Literal[1] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Payload of ``state``, and of the last will.
+
+    Attributes:
+        state: What the device is about.
+        boot: Boot id of the agent.
+        birth: Grows with every connection; a will with a lower one than was seen is stale.
+        ts: When; of a will, when the connection was made.
+        schema: Version of this format.
+    """
+
+    state: DeviceState
+    boot: Boot
+    birth: Count
+    ts: Time
+    schema: Literal[1] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeCaps:
+    """One runtime of a device and what it can enforce.
+
+    Attributes:
+        name: ``docker`` or ``process``.
+        isolation: What holds a module in: ``container``, ``bubblewrap`` or ``none``.
+        enforces: Limits that really hold, of ``memory``, ``cpu``, ``pids`` and ``network``.
+    """
+
+    name: str
+    isolation: str
+    enforces: Annotated[tuple[str, ...], Size(0, 16)] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Payload of ``caps``.
+
+    Attributes:
+        boot: Boot id of the agent.
+        ts: When.
+        agent: Version of the agent.
+        platform: OCI platform, such as ``linux/amd64``.
+        python: Version of the agent's Python.
+        runtime: How modules run here.
+        memory_bytes: Memory of the machine.
+        disk_bytes: Size of the disk that holds the agent's state.
+        ack: Whether the outbox trims on the cloud's ``ack`` or on the broker's PUBACK.
+        schema: Version of this format.
+    """
+
+    boot: Boot
+    ts: Time
+    agent: str
+    platform: str
+    python: str
+    runtime: RuntimeCaps
+    memory_bytes: Count = 0
+    disk_bytes: Count = 0
+    ack: Literal["cloud", "broker"] = "cloud"
+    schema: Literal[1] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxHealth:
+    """How the outbox stands.
+
+    Attributes:
+        rows: Messages held.
+        size_bytes: Bytes of their payloads.
+        oldest_s: Age of the oldest, in seconds.
+        dropped: Messages given up since the outbox was made, by reason.
+    """
+
+    rows: Count = 0
+    size_bytes: Count = 0
+    oldest_s: Annotated[float, Range(0)] = 0.0
+    dropped: Annotated[Mapping[str, Count], Size(0, 32)] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Payload of ``health``: the heartbeat.
+
+    Attributes:
+        boot: Boot id of the agent.
+        ts: When.
+        interval_s: Seconds until the next one at the latest, jitter included.
+        metrics: Numbers by name; names are Memfault's where it has one.
+        outbox: How the outbox stands.
+        schema: Version of this format.
+    """
+
+    boot: Boot
+    ts: Time
+    interval_s: Annotated[float, Range(0.1, 86_400)]
+    metrics: Annotated[Mapping[str, float], Size(0, 200)] = field(default_factory=dict)
+    outbox: OutboxHealth = OutboxHealth()
+    schema: Literal[1] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that came out of a stream.
+
+    Attributes:
+        seq: Number of this item in its boot and stream, from 1 and without gaps.
+        ts: When it was stored, by the device's clock.
+        hist: True if it is sent late, from the store, and not as it happens.
+        data: The result, or the event.
+    """
+
+    seq: Sequence
+    ts: Time
+    data: Any
+    hist: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Payload of ``t/<module>/<stream>`` and ``event/<type>``.
+
+    Attributes:
+        boot: Boot id under which the items were stored; not always the present one.
+        floor: Lowest sequence number of this boot and stream that the device still holds.
+        items: Items in the order of their numbers.
+        schema: Version of this format.
+    """
+
+    boot: Boot
+    floor: Sequence
+    items: Annotated[tuple[Item, ...], Size(1, 1000)]
+    schema: Literal[1] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What ``data`` of an item of ``event/<type>`` holds.
+
+    Attributes:
+        severity: How much it matters.
+        code: Stable code.
+        text: What happened.
+        module: Which module it is about, if any.
+        detail: Traceback or last lines of the log.
+    """
+
+    severity: Literal["debug", "info", "warning", "error"]
+    code: str
+    text: Annotated[str, Text(max_length=2000)]
+    module: str = ""
+    detail: Detail = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAck:
+    """How much of one boot and stream is stored in the cloud.
+
+    Attributes:
+        boot: Boot id.
+        stream: ``module/stream``, or ``event/<type>``.
+        seq: Everything up to this number is stored or known to be lost.
+    """
+
+    boot: Boot
+    stream: StreamPath
+    seq: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Payload of ``ack``.
+
+    Attributes:
+        acks: One entry per boot and stream.
+        schema: Version of this format.
+    """
+
+    acks: Annotated[tuple[StreamAck, ...], Size(1, 1000)]
+    schema: Literal[1] = 1
