@@ -9,7 +9,7 @@ worthless to another.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -35,18 +35,19 @@ class ModuleSpec:
         digest: Digest of its OCI manifest for this device's platform.
         size: Length of that manifest in bytes.
         run: How to run it.
+        revision: Short hash over digest and settings: what differs in it runs differently.
     """
 
     image: str
     digest: Digest
     size: int
     run: RunSettings
+    revision: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def revision(self) -> str:
-        """Short hash over image and settings: what differs in it runs differently."""
+    def __post_init__(self) -> None:
         facts = json.dumps([self.digest, shape.write(self.run)], sort_keys=True)
-        return hashlib.sha256(facts.encode()).hexdigest()[:12]
+        revision = hashlib.sha256(facts.encode()).hexdigest()[:12]
+        object.__setattr__(self, "revision", revision)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,288 @@
+"""Decide the next steps, from what is wanted and what is seen; see ``docs/agent-states.md``.
+
+The planner is a pure function. It returns only steps that may be carried out now, in any order or
+at once; what must come later appears in a later round, when the world has changed. Four promises
+hold for every input and are checked over all states of a small world:
+
+* an old revision that serves is stopped only once every image of the target is on the device, and
+  every successor that can be proven beside it is proven;
+* nothing that is bad is started, and nothing unproven is served;
+* repeating plan-and-apply ends, and where it ends there is nothing left to do;
+* where nothing is bad and nothing fails, it ends with the desired set committed and serving.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from skerry_contract.desired import ModuleSpec
+from skerry_contract.names import Digest
+
+Modules = Mapping[str, ModuleSpec]
+
+
+class Life(Enum):
+    """What an instance does; the table in ``docs/agent-states.md`` has what leads where."""
+
+    STARTING = "starting"
+    READY = "ready"
+    SERVING = "serving"
+    UNHEALTHY = "unhealthy"
+    EXITED = "exited"
+
+
+RUNNING = frozenset({Life.STARTING, Life.READY, Life.SERVING, Life.UNHEALTHY})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """One revision of one module: at most one instance of it exists at a time."""
+
+    module: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance as it is seen now.
+
+    Attributes:
+        life: What it does.
+        proven: Whether it has passed its golden set since it started.
+        status: Exit status of an exited one; None if nobody knows it.
+    """
+
+    life: Life
+    proven: bool = False
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the agent sees at one moment.
+
+    Attributes:
+        images: Images that can be started without the network.
+        instances: Every instance there is, by key.
+        bad: Revisions that are not tried again.
+        resting: Keys that must not be started yet, since they failed a short while ago.
+    """
+
+    images: frozenset[Digest] = frozenset()
+    instances: Mapping[Key, Instance] = field(default_factory=dict)
+    bad: frozenset[Key] = frozenset()
+    resting: frozenset[Key] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Fetch an image and make it startable."""
+
+    module: str
+    spec: ModuleSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start an instance, with its inputs held back, in the place of an exited one."""
+
+    key: Key
+    spec: ModuleSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop an instance and clear what is left of it."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Prove:
+    """Run the golden set of a ready instance."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Release the inputs of an instance."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Remember a set of modules as the one to return to."""
+
+    modules: Modules
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Remove an image that nothing needs any more."""
+
+    digest: Digest
+
+
+Step = Pull | Start | Stop | Prove | Serve | Commit | Discard
+
+
+def key_of(module: str, spec: ModuleSpec) -> Key:
+    """Return the key of the instance that runs ``spec``."""
+    return Key(module, spec.revision)
+
+
+def target_of(desired: Modules, committed: Modules, bad: frozenset[Key]) -> Modules:
+    """Return the set to work towards: all of ``desired``, or all of ``committed``."""
+    if any(key_of(name, spec) in bad for name, spec in desired.items()):
+        return committed
+    return desired
+
+
+def plan(desired: Modules, committed: Modules, world: World) -> tuple[Step, ...]:
+    """Return the steps that can be taken now, at most one per module or image.
+
+    Args:
+        desired: What the cloud wants.
+        committed: What last proved itself as a whole.
+        world: What is seen.
+
+    Returns:
+        Steps that may be carried out in any order or at once. Empty when there is nothing to do,
+        or nothing but to wait.
+    """
+    target = target_of(desired, committed, world.bad)
+    stage = _Stage(target, committed, world)
+    names = sorted({*target, *committed, *(key.module for key in world.instances)})
+    steps = tuple(step for name in names for step in stage.steps(name))
+    if steps or not stage.settled():
+        return steps
+    if target != committed:
+        return (Commit(target),)
+    needed = {spec.digest for spec in target.values()}
+    return tuple(Discard(digest) for digest in sorted(world.images - needed))
+
+
+class _Stage:
+    """One round of planning: what holds for all modules together, and then each one's steps."""
+
+    def __init__(self, target: Modules, committed: Modules, world: World) -> None:
+        self._target = target
+        self._committed = committed
+        self._world = world
+        self._complete = all(spec.digest in world.images for spec in target.values())
+        self._switching = self._complete and all(
+            self._beside_is_proven(name, spec) for name, spec in target.items()
+        )
+
+    def steps(self, name: str) -> Iterator[Step]:
+        """Yield the steps of one module."""
+        old, new = self._committed.get(name), self._target.get(name)
+        if new is not None and new.digest not in self._world.images:
+            yield Pull(name, new)
+        yield from self._stop_strangers(name, old, new)
+        if new is not None and _same(old, new):
+            yield from self._keep(name, new)
+        elif self._switching:
+            yield from self._switch(name, old, new)
+        else:
+            if old is not None and not self._serves_another(name, old):
+                yield from self._keep(name, old)
+            if new is not None and new.run.update == "side-by-side" and self._complete:
+                yield from self._try(name, new)
+
+    def settled(self) -> bool:
+        """Return whether exactly the target runs, as far as its restart policies want it to."""
+        wanted = {key_of(name, spec): spec for name, spec in self._target.items()}
+        if not self._complete or self._world.instances.keys() - wanted.keys():
+            return False
+        return all(self._rests(key, spec) for key, spec in wanted.items())
+
+    def _rests(self, key: Key, spec: ModuleSpec) -> bool:
+        seen = self._seen(key)
+        if seen is None:
+            return False
+        over = seen.life is Life.EXITED and not _may_restart(spec, seen)
+        return seen.life is Life.SERVING or (over and _same(self._committed.get(key.module), spec))
+
+    def _stop_strangers(
+        self, name: str, old: ModuleSpec | None, new: ModuleSpec | None
+    ) -> Iterator[Step]:
+        known = {key_of(name, spec) for spec in (old, new) if spec is not None}
+        for key in sorted(self._world.instances):
+            if key.module == name and key not in known:
+                yield Stop(key)
+
+    def _keep(self, name: str, spec: ModuleSpec) -> Iterator[Step]:
+        """See that a committed revision runs and serves."""
+        key = key_of(name, spec)
+        seen = self._seen(key)
+        if seen is None or seen.life is Life.EXITED:
+            if spec.digest not in self._world.images and not _same(spec, self._target.get(name)):
+                yield Pull(name, spec)
+            yield from self._start(key, spec, seen)
+        elif seen.life is Life.UNHEALTHY:
+            yield Stop(key)
+        elif seen.life is Life.READY:
+            yield Serve(key)
+
+    def _try(self, name: str, spec: ModuleSpec) -> Iterator[Step]:
+        """Bring a new revision as far as it gets without touching the old one."""
+        key = key_of(name, spec)
+        seen = self._seen(key)
+        if seen is None or seen.life is Life.EXITED:
+            yield from self._start(key, spec, None)
+        elif seen.life is Life.UNHEALTHY:
+            yield Stop(key)
+        elif seen.life is Life.READY and not seen.proven:
+            yield Prove(key)
+
+    def _switch(self, name: str, old: ModuleSpec | None, new: ModuleSpec | None) -> Iterator[Step]:
+        """Put the new revision in the place of the old one, which ends first."""
+        if old is not None and self._seen(key_of(name, old)) is not None:
+            yield Stop(key_of(name, old))
+        elif new is not None:
+            seen = self._seen(key_of(name, new))
+            if seen is not None and seen.life is Life.READY and seen.proven:
+                yield Serve(key_of(name, new))
+            else:
+                yield from self._try(name, new)
+
+    def _start(self, key: Key, spec: ModuleSpec, seen: Instance | None) -> Iterator[Step]:
+        allowed = seen is None or _may_restart(spec, seen)
+        if allowed and key not in self._world.resting and spec.digest in self._world.images:
+            yield Start(key, spec)
+
+    def _beside_is_proven(self, name: str, spec: ModuleSpec) -> bool:
+        """Return whether this module does not hold the switch back."""
+        if _same(self._committed.get(name), spec) or spec.run.update == "stop-first":
+            return True
+        seen = self._seen(key_of(name, spec))
+        return seen is not None and (
+            seen.life is Life.SERVING or (seen.life is Life.READY and seen.proven)
+        )
+
+    def _serves_another(self, name: str, spec: ModuleSpec) -> bool:
+        return any(
+            key.module == name and key != key_of(name, spec) and seen.life is Life.SERVING
+            for key, seen in self._world.instances.items()
+        )
+
+    def _seen(self, key: Key) -> Instance | None:
+        return self._world.instances.get(key)
+
+
+def _same(one: ModuleSpec | None, other: ModuleSpec | None) -> bool:
+    """Return whether two specs run alike; their names for people may differ."""
+    return one is not None and other is not None and one.revision == other.revision
+
+
+def _may_restart(spec: ModuleSpec, seen: Instance) -> bool:
+    match spec.run.restart:
+        case "always":
+            return True
+        case "on-failure":
+            return seen.status != 0
+        case "never":
+            return False

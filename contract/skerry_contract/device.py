@@ -1,0 +1,72 @@
+"""The device folder's ``device.json``: who a device is and whom it talks to."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from skerry_contract.manifest import DeviceId
+from skerry_contract.messages import HEARTBEAT_S
+from skerry_contract.shape import Range, Text
+
+MAX_CONFIG_BYTES = 64 * 1024
+"""Largest ``device.json`` or ``trust.json`` that is read."""
+
+Host = Annotated[str, Text(r"[A-Za-z0-9.:_-]{1,253}", 253, "a host name or address")]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """Where the MQTT broker listens.
+
+    Attributes:
+        host: Name or address.
+        port: TCP port.
+        tls: Whether it speaks TLS; then ``ca.pem`` says whom to believe.
+    """
+
+    host: Host
+    port: Annotated[int, Range(1, 65535)] = 1883
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CloudAddress:
+    """Where the HTTP API answers.
+
+    Attributes:
+        url: Base address, without a slash at the end.
+    """
+
+    url: Annotated[str, Text(r"https?://[A-Za-z0-9.:_\[\]-]+(/[A-Za-z0-9._/-]*)?", 300, "a URL")]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConfig:
+    """What is flashed; see ``docs/device-folder.md``.
+
+    Attributes:
+        fleet: Fleet of the device.
+        device: Its id; also its user name and client id at the broker.
+        broker: Where the broker listens.
+        cloud: Where the API answers.
+        runtime: How modules run; ``auto`` takes docker where its socket answers.
+        docker_socket: Path of the engine's socket.
+        heartbeat_s: Seconds between two health payloads.
+        ack: Whether the outbox trims on the cloud's ``ack`` or on the broker's PUBACK.
+        outbox_mb: Most the outbox may hold, in MiB.
+        store_mb: Most the blob store may hold, in MiB.
+        schema: Version of this format.
+    """
+
+    fleet: DeviceId
+    device: DeviceId
+    broker: BrokerAddress
+    cloud: CloudAddress
+    runtime: Literal["auto", "docker", "process"] = "auto"
+    docker_socket: Annotated[str, Text(r"/[^\0]*", 1000, "an absolute path")] = (
+        "/var/run/docker.sock"
+    )
+    heartbeat_s: Annotated[float, Range(0.5, 3600)] = HEARTBEAT_S
+    ack: Literal["cloud", "broker"] = "cloud"
+    outbox_mb: Annotated[int, Range(1, 100_000)] = 64
+    store_mb: Annotated[int, Range(16, 10_000_000)] = 8192
+    schema: Literal[1] = 1
