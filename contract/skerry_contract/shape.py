@@ -27,6 +27,8 @@ from skerry_contract.errors import ContractError
 T = TypeVar("T")
 Path = tuple[str | int, ...]
 
+EMPTY: Mapping[str, Any] = types.MappingProxyType({})
+"""Default of a mapping that may be left out."""
 MAX_DEPTH = 32
 """Nesting above which a document is refused before anything looks at it."""
 
@@ -285,7 +287,7 @@ def _object_schema(kind: Any, *, strict: bool) -> dict[str, Any]:
             entry = {"description": about[field.name], **entry}
         if field.default is MISSING and field.default_factory is MISSING:
             required.append(field.name)
-        elif field.default not in (MISSING, None):
+        elif field.default is not MISSING and field.default is not None:
             entry = {**entry, "default": write(field.default)}
         properties[field.name] = entry
     described = {"type": "object", "properties": properties, "required": required}

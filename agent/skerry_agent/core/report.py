@@ -1,0 +1,106 @@
+"""Say in the contract's words where the device is: pure functions over plan and world."""
+
+from collections.abc import Mapping
+
+from skerry_agent.core.plan import RUNNING, Key, Life, Modules, World, key_of, target_of
+from skerry_contract.desired import ModuleSpec
+from skerry_contract.messages import (
+    DeviceState,
+    Failure,
+    ModuleReport,
+    ModuleState,
+    Phase,
+)
+
+_STATES: dict[Life, ModuleState] = {
+    Life.STARTING: "starting",
+    Life.READY: "proven",
+    Life.SERVING: "serving",
+    Life.UNHEALTHY: "failed",
+    Life.EXITED: "stopped",
+}
+_ORDER = (Life.SERVING, Life.READY, Life.STARTING, Life.UNHEALTHY, Life.EXITED)
+
+
+def phase_of(desired: Modules | None, committed: Modules, world: World) -> Phase:
+    """Return where the device is with what the cloud wants.
+
+    Args:
+        desired: What the cloud wants; None before anything was ever accepted.
+        committed: What last proved itself as a whole.
+        world: What is seen.
+    """
+    if desired is None:
+        return "idle"
+    if any(key_of(name, spec) in world.bad for name, spec in desired.items()):
+        return "refused"
+    if desired == committed:
+        return "committed"
+    if any(spec.digest not in world.images for spec in desired.values()):
+        return "pulling"
+    old = (key_of(name, spec) for name, spec in committed.items() if desired.get(name) != spec)
+    running = any(key in world.instances for key in old)
+    changed = {name: spec for name, spec in desired.items() if committed.get(name) != spec}
+    proven = all(_is_proven(key_of(name, spec), world) for name, spec in changed.items())
+    return "switching" if proven or (committed and not running) else "proving"
+
+
+def state_of(phase: Phase, modules: Mapping[str, ModuleReport]) -> DeviceState:
+    """Return the device's state in one word."""
+    if phase in ("pulling", "proving", "switching"):
+        return "updating"
+    if all(module.state in ("serving", "stopped") for module in modules.values()):
+        return "ready" if all(m.failure is None for m in modules.values()) else "degraded"
+    return "degraded"
+
+
+def reports_of(
+    desired: Modules,
+    committed: Modules,
+    world: World,
+    *,
+    restarts: Mapping[Key, int],
+    failures: Mapping[Key, Failure],
+) -> dict[str, ModuleReport]:
+    """Return one report per module: of the instance that serves, or that comes nearest to it."""
+    target = target_of(desired, committed, world.bad)
+    return {
+        name: _report(name, committed.get(name), target.get(name), world, restarts, failures)
+        for name in sorted({*target, *committed})
+    }
+
+
+def _report(
+    name: str,
+    old: ModuleSpec | None,
+    new: ModuleSpec | None,
+    world: World,
+    restarts: Mapping[Key, int],
+    failures: Mapping[Key, Failure],
+) -> ModuleReport:
+    spec, state = _chosen(name, old, new, world)
+    key = key_of(name, spec)
+    failure = failures.get(key) if state != "serving" else None
+    if failure is not None and state in ("pulling", "stopped"):
+        state = "failed"
+    return ModuleReport(
+        spec.image, spec.digest, spec.revision, state, restarts.get(key, 0), failure
+    )
+
+
+def _chosen(
+    name: str, old: ModuleSpec | None, new: ModuleSpec | None, world: World
+) -> tuple[ModuleSpec, ModuleState]:
+    specs = [spec for spec in (new, old) if spec is not None]
+    for life in _ORDER:
+        for spec in specs:
+            seen = world.instances.get(key_of(name, spec))
+            if seen is not None and seen.life is life:
+                return spec, _STATES[life]
+    missing = specs[0].digest not in world.images
+    return specs[0], "pulling" if missing else "stopped"
+
+
+def _is_proven(key: Key, world: World) -> bool:
+    seen = world.instances.get(key)
+    return seen is not None and seen.life in RUNNING and (seen.proven or seen.life is Life.SERVING)

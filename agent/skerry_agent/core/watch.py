@@ -1,0 +1,78 @@
+"""Turn what a runtime and a scorer host say of one instance into its life.
+
+A runtime knows whether an instance runs; only its host knows whether ``init()`` has returned and
+whether it serves. Answers come late or not at all, so each instance has a small record of what was
+heard since it started.
+"""
+
+from dataclasses import dataclass, field
+
+from skerry_agent.core.plan import Instance, Life
+from skerry_contract.manifest import Probe
+
+EAGER_S = 0.2
+"""Seconds between two looks at an instance that has not finished starting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a runtime says of one instance.
+
+    Attributes:
+        run: Identity of this run of it: differs after each start.
+        running: Whether it is alive.
+        status: Exit status of one that has ended; None if nobody knows it.
+    """
+
+    run: str
+    running: bool
+    status: int | None = None
+
+
+@dataclass(slots=True)
+class Watch:
+    """What was heard of one run of an instance.
+
+    Attributes:
+        run: Which run.
+        since: Monotonic time in seconds at which it was first seen.
+        ready: Whether its host has said that ``init()`` has returned.
+        serving: Whether its host has said that inputs are released.
+        proven: Whether its golden set has passed.
+        misses: Looks in a row that got no answer.
+        next_look: Monotonic time of the next look.
+        counted: Whether its end was judged already.
+    """
+
+    run: str
+    since: float
+    ready: bool = False
+    serving: bool = False
+    proven: bool = False
+    misses: int = 0
+    next_look: float = field(default=0.0)
+    counted: bool = False
+
+    def heard(self, *, ready: bool, serving: bool, probe: Probe, now: float) -> None:
+        """Note an answer of the host."""
+        self.ready, self.serving, self.misses = ready, serving, 0
+        self.next_look = now + (probe.interval_s if serving else EAGER_S)
+
+    def missed(self, probe: Probe, now: float) -> None:
+        """Note that the host did not answer; before it is ready that means nothing yet."""
+        self.misses += 1 if self.ready else 0
+        self.next_look = now + (min(probe.interval_s, 1.0) if self.ready else EAGER_S)
+
+    def overdue(self, probe: Probe, now: float) -> bool:
+        """Return whether it has missed its start deadline."""
+        return not self.ready and now - self.since > probe.start_deadline_s
+
+    def instance(self, seen: Seen, probe: Probe) -> Instance:
+        """Return the instance as the planner wants to see it."""
+        if not seen.running:
+            return Instance(Life.EXITED, status=seen.status)
+        if self.misses >= probe.failures:
+            return Instance(Life.UNHEALTHY, self.proven)
+        if self.serving:
+            return Instance(Life.SERVING, self.proven)
+        return Instance(Life.READY if self.ready else Life.STARTING, self.proven)

@@ -1,0 +1,165 @@
+"""Take results from instances: each has a socket of its own, and an answer means "stored".
+
+The socket's path says who speaks, so no module can speak for another. See ``docs/module-image.md``
+for the lines.
+"""
+
+import json
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from skerry_agent.host import short_path
+from skerry_agent.outbox import Entry, Rank
+from skerry_contract import shape
+from skerry_contract.errors import ContractError, NoSpaceError, ScorerError
+from skerry_contract.manifest import Name
+from skerry_contract.messages import MAX_DETAIL_CHARS, Event
+from skerry_contract.shape import Range, Size
+
+log = logging.getLogger(__name__)
+
+MAX_LINE_BYTES = 256 * 1024
+"""Longest line that an instance may send."""
+RETRY_S = 2.0
+"""What an instance is told to wait where there is no room."""
+_POLL_S = 1.0
+
+_SEVERITIES: dict[Any, Literal["debug", "info", "warning"]] = {
+    "debug": "debug",
+    "info": "info",
+    "warning": "warning",
+}
+
+Store = Callable[[Sequence[Entry]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    data: Any = None
+    stream: Name | None = None
+    event: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    id: Annotated[int, Range(0, 2**53)]
+    items: Annotated[tuple[_Item, ...], Size(1, 1000)]
+
+
+class Inlet:
+    """Listens on ``agent.sock`` in the run folder of one instance, until it is closed.
+
+    Args:
+        module: Name of the module that the folder belongs to.
+        run_dir: The run folder.
+        store: Stores entries durably, or raises.
+    """
+
+    def __init__(self, module: str, run_dir: Path, store: Store) -> None:
+        self._module = module
+        self._store = store
+        self._closed = threading.Event()
+        path = run_dir / "agent.sock"
+        path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with short_path(path) as address:
+            self._listener.bind(address)
+        path.chmod(0o666)  # the module runs as another user; the folder keeps others out
+        self._listener.listen(4)
+        self._listener.settimeout(_POLL_S)
+        self._thread = threading.Thread(target=self._serve, name=f"inlet {module}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening; what was answered is stored."""
+        self._closed.set()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while not self._closed.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(_POLL_S)
+                self._talk(connection)
+
+    def _talk(self, connection: socket.socket) -> None:
+        buffer = b""
+        while not self._closed.is_set():
+            try:
+                data = connection.recv(64 * 1024)
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            buffer += data
+            *lines, buffer = buffer.split(b"\n")
+            if not data or len(buffer) > MAX_LINE_BYTES or not self._answer(connection, lines):
+                return
+
+    def _answer(self, connection: socket.socket, lines: list[bytes]) -> bool:
+        try:
+            for line in lines:
+                answer = take(self._module, line, self._store)
+                connection.sendall(json.dumps(answer).encode() + b"\n")
+        except OSError:
+            return False
+        return True
+
+
+def take(module: str, line: bytes, store: Store) -> dict[str, Any]:
+    """Store what one line brings, and return the answer to it."""
+    number = 0
+    try:
+        read = shape.parse(_Line, line, max_bytes=MAX_LINE_BYTES, subject=f"{module}'s results")
+        number = read.id
+        store([_entry(module, item) for item in read.items])
+    except NoSpaceError as error:
+        log.warning("%s: no room for results: %s", module, error)
+        return {"retry": number, "after_s": RETRY_S}
+    except ContractError as error:
+        return {"refused": number, "text": str(error)}
+    return {"stored": number}
+
+
+def _entry(module: str, item: _Item) -> Entry:
+    if item.stream is not None:
+        data = json.dumps(item.data, separators=(",", ":"), ensure_ascii=False).encode()
+        return Entry(f"{module}/{item.stream}", Rank.TELEMETRY, data)
+    if item.event is not None:
+        return Entry(f"event/{item.event}", Rank.EVENT, shape.dump(_event(module, item.data)))
+    raise ContractError("an item needs 'stream' or 'event'", ("items",))
+
+
+def _event(module: str, data: Any) -> Event:
+    """Turn what a module says into an event; it cannot choose whose it is."""
+    said = data if isinstance(data, dict) else {"text": str(data)}
+    return Event(
+        _SEVERITIES.get(said.get("severity", ""), "error"),
+        ScorerError.code,
+        str(said.get("text", ""))[:2000],
+        module,
+        str(said.get("detail", ""))[-MAX_DETAIL_CHARS:],
+    )
+
+
+def make_run_dir(folder: Path, settings: dict[str, Any]) -> None:
+    """Make an empty run folder with its settings, readable by the module's user."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("failure.json", "host.sock"):
+        (folder / name).unlink(missing_ok=True)
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "settings.json").chmod(0o644)
+    # The host makes its socket here, as whatever user the image names; the state folder above is
+    # closed to everyone else.
+    os.chmod(folder, 0o777)  # noqa: S103, PTH101
