@@ -12,14 +12,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from skerry_agent.host import short_path
 from skerry_agent.outbox import Entry, Rank
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, NoSpaceError, ScorerError
 from skerry_contract.manifest import Name
-from skerry_contract.messages import MAX_DETAIL_CHARS, Event
+from skerry_contract.messages import MAX_DETAIL_CHARS, Event, Severity
 from skerry_contract.shape import Range, Size
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ RETRY_S = 2.0
 """What an instance is told to wait where there is no room."""
 _POLL_S = 1.0
 
-_SEVERITIES: dict[Any, Literal["debug", "info", "warning"]] = {
+_SEVERITIES: dict[Any, Severity] = {
     "debug": "debug",
     "info": "info",
     "warning": "warning",

@@ -33,6 +33,7 @@ Detail = Annotated[str, Text(max_length=MAX_DETAIL_CHARS)]
 
 DeviceState = Literal["init", "ready", "updating", "degraded", "sleeping", "disconnected", "lost"]
 Phase = Literal["idle", "pulling", "proving", "switching", "committed", "refused"]
+Severity = Literal["debug", "info", "warning", "error"]
 ModuleState = Literal["pulling", "starting", "proven", "serving", "stopped", "failed"]
 
 
@@ -288,7 +289,7 @@ class Event:
         detail: Traceback or last lines of the log.
     """
 
-    severity: Literal["debug", "info", "warning", "error"]
+    severity: Severity
     code: str
     text: Annotated[str, Text(max_length=2000)]
     module: str = ""

@@ -1,7 +1,5 @@
 """Judge what failed: try again after a pause, or never again; see ``docs/agent-states.md``."""
 
-from dataclasses import dataclass
-
 from skerry_contract.errors import GoldenError, InitFailedError
 from skerry_contract.messages import Failure
 
@@ -9,21 +7,6 @@ ATTEMPTS = 3
 """How often a revision that is not committed may fail for reasons that might pass."""
 
 _CERTAIN = frozenset({InitFailedError.code, GoldenError.code})
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What is remembered of a revision's failures since the agent started.
-
-    Attributes:
-        failures: How many in a row.
-        not_before: Monotonic time in seconds before which it is not started.
-        failure: The last one.
-    """
-
-    failures: int = 0
-    not_before: float = 0.0
-    failure: Failure | None = None
 
 
 def is_bad(failure: Failure, *, failures: int, committed: bool) -> bool:
