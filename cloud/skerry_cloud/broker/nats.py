@@ -116,10 +116,14 @@ def config_of(site: Site, accounts: Sequence[Account], version: tuple[int, int])
     }
 
 
-def subject_of(topic_filter: str) -> str:
-    """Return an MQTT topic filter as a NATS subject."""
+def subjects_of(topic_filter: str) -> list[str]:
+    """Return the NATS subjects that an MQTT topic filter stands for.
+
+    ``a/#`` is two: in MQTT it matches ``a`` as well, in NATS ``a.>`` does not.
+    """
     words = {"+": "*", "#": ">"}
-    return ".".join(words.get(level, level) for level in topic_filter.split("/"))
+    subject = ".".join(words.get(level, level) for level in topic_filter.split("/"))
+    return [subject, subject.removesuffix(".>")] if subject.endswith(".>") else [subject]
 
 
 def _user(account: Account) -> dict[str, Any]:
@@ -136,4 +140,4 @@ def _user(account: Account) -> dict[str, Any]:
 
 def _allowed(filters: Sequence[str]) -> dict[str, Any]:
     # An empty list of what is allowed would allow everything.
-    return {"allow": [subject_of(f) for f in filters]} if filters else {"deny": [">"]}
+    return {"allow": [s for f in filters for s in subjects_of(f)]} if filters else {"deny": [">"]}

@@ -82,6 +82,7 @@ class Broker:
 
     Attributes:
         kind: Which program runs.
+        folder: Where its state and log are.
         host: Address it listens on.
         port: TCP port of MQTT.
         tls_ca: PEM file with whom clients should believe, or None without TLS.
@@ -90,6 +91,7 @@ class Broker:
 
     def __init__(self, settings: BrokerSettings, engine: Engine, book: AccountBook) -> None:
         self.kind = engine.kind
+        self.folder = settings.folder
         self.host = settings.host
         self.port = settings.port or _free_port(settings.host)
         self.tls_ca = settings.tls.ca if settings.tls else None
@@ -109,6 +111,11 @@ class Broker:
     def viewer(self) -> Login:
         """What people connect with: reads everything."""
         return self._book.viewer
+
+    @property
+    def devices(self) -> frozenset[str]:
+        """Ids of the devices that may connect."""
+        return frozenset(self._book.devices)
 
     @property
     def pid(self) -> int:

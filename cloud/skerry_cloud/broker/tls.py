@@ -58,10 +58,12 @@ def provide_tls(folder: Path, names: Collection[str], *, now: datetime | None = 
     ca_key, ca = _provide_ca(folder, now)
     wanted = frozenset((*names, *_ALWAYS))
     certificate, key = folder / "server.pem", folder / "server.key"
-    if not key.exists() or needs_renewal(_load(certificate), wanted, ca, now):
+    known, known_key = _load(certificate), _load_key(key)
+    # A power cut between the two files leaves a key that does not fit.
+    fits = known and known_key and known.public_key() == known_key.public_key()
+    if not fits or needs_renewal(known, wanted, ca, now):
         server_key = ec.generate_private_key(ec.SECP256R1())
         made = _sign(_server_request(server_key.public_key(), wanted, now), ca, ca_key)
-        # The certificate is what is looked for first at the next start, so it comes last.
         write_durably(key, _pem_of(server_key))
         write_durably(certificate, _chain(made, ca), mode=0o644)
     return TlsFiles(str(folder / "ca.pem"), str(certificate), str(key))
@@ -85,10 +87,10 @@ def _provide_ca(folder: Path, now: datetime) -> tuple[ec.EllipticCurvePrivateKey
     key_file, file = folder / "ca.key", folder / "ca.pem"
     known = _load(file)
     if known is not None:
-        key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError(f"{key_file}: not an elliptic-curve key")
-        return key, known
+        known_key = _load_key(key_file)
+        if known_key is None:
+            raise FileNotFoundError(f"{key_file} is missing: it belongs to {file}")
+        return known_key, known
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _sign(_ca_request(key.public_key(), now), None, key)
     write_durably(key_file, _pem_of(key))
@@ -172,6 +174,16 @@ def _load(path: Path) -> x509.Certificate | None:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except FileNotFoundError:
         return None
+
+
+def _load_key(path: Path) -> ec.EllipticCurvePrivateKey | None:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except FileNotFoundError:
+        return None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError(f"{path}: not an elliptic-curve key")  # noqa: TRY004 - it is the file's value
+    return key
 
 
 def _pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
