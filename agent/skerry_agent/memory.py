@@ -9,7 +9,7 @@ connections, so that a stale last will can be told from a fresh one.
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +56,7 @@ class _Spec:
 class _Committed:
     version: Count = 0
     deployment: str = ""
-    modules: Annotated[Mapping[str, _Spec], Size(0, 100)] = shape.EMPTY
+    modules: Annotated[Mapping[str, _Spec], Size(0, 100)] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

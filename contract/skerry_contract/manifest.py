@@ -6,7 +6,7 @@ for it is most likely a typing error.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from skerry_contract import shape
@@ -91,8 +91,8 @@ class RunSettings:
 
     restart: Restart = "always"
     update: Update = "side-by-side"
-    env: Annotated[Mapping[str, str], _VARIABLES] = shape.EMPTY
-    inputs: Annotated[Mapping[str, FolderInput], _NAMED] = shape.EMPTY
+    env: Annotated[Mapping[str, str], _VARIABLES] = field(default_factory=dict)
+    inputs: Annotated[Mapping[str, FolderInput], _NAMED] = field(default_factory=dict)
     stream: Name = "scores"
     resources: Resources = Resources()
     probe: Probe = Probe()

@@ -6,10 +6,9 @@ good, so the cloud can count every gap and still acknowledge what follows it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from skerry_contract import shape
 from skerry_contract.manifest import Name
 from skerry_contract.shape import Range, Size, Text
 
@@ -137,7 +136,7 @@ class Reported:
     committed: Count = 0
     failure: Failure | None = None
     progress: Progress = Progress()
-    modules: Annotated[Mapping[str, ModuleReport], Size(0, 100)] = shape.EMPTY
+    modules: Annotated[Mapping[str, ModuleReport], Size(0, 100)] = field(default_factory=dict)
     bad: Annotated[tuple[BadRevision, ...], Size(0, 50)] = ()
     schema: Literal[1] = 1
 
@@ -219,7 +218,7 @@ class OutboxHealth:
     rows: Count = 0
     size_bytes: Count = 0
     oldest_s: Annotated[float, Range(0)] = 0.0
-    dropped: Annotated[Mapping[str, Count], Size(0, 32)] = shape.EMPTY
+    dropped: Annotated[Mapping[str, Count], Size(0, 32)] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +237,7 @@ class Health:
     boot: Boot
     ts: Time
     interval_s: Annotated[float, Range(0.1, 86_400)]
-    metrics: Annotated[Mapping[str, float], Size(0, 200)] = shape.EMPTY
+    metrics: Annotated[Mapping[str, float], Size(0, 200)] = field(default_factory=dict)
     outbox: OutboxHealth = OutboxHealth()
     schema: Literal[1] = 1
 

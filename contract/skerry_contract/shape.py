@@ -27,8 +27,6 @@ from skerry_contract.errors import ContractError
 T = TypeVar("T")
 Path = tuple[str | int, ...]
 
-EMPTY: Mapping[str, Any] = types.MappingProxyType({})
-"""Default of a mapping that may be left out."""
 MAX_DEPTH = 32
 """Nesting above which a document is refused before anything looks at it."""
 
