@@ -1,0 +1,128 @@
+"""Where results go: to the agent, which answers once they are stored, or to standard output."""
+
+import asyncio
+import json
+import logging
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from skerry_scorer.sockets import reachable
+
+log = logging.getLogger(__name__)
+
+MAX_LINE_BYTES = 64 * 1024
+"""Longest line on ``agent.sock``, its end included, in either direction."""
+MAX_ITEM_BYTES = MAX_LINE_BYTES - 64
+"""Longest item of a line: the rest holds the id and the brackets around it."""
+ANSWER_S = 30.0
+"""Seconds in which the agent must have answered; then the line is repeated."""
+MAX_PAUSE_S = 30.0
+"""Longest pause between two attempts that failed."""
+MAX_RETRY_AFTER_S = 300.0
+"""Longest pause that the agent may ask for."""
+
+
+class Results(Protocol):
+    """Takes items, each one JSON object in bytes of at most ``MAX_ITEM_BYTES``."""
+
+    async def store(self, items: list[bytes]) -> str:
+        """Return "" once the items are stored, or why they never will be."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+        ...
+
+
+class StdoutResults:
+    """Prints each item as one line."""
+
+    async def store(self, items: list[bytes]) -> str:
+        """Print the items."""
+        for item in items:
+            sys.stdout.write(item.decode() + "\n")
+        sys.stdout.flush()
+        return ""
+
+    async def close(self) -> None:
+        """Standard output stays open."""
+
+
+class AgentLink:
+    """Hands items to the agent over ``agent.sock``, and waits for as long as it takes.
+
+    An item may reach the agent twice, when its answer was lost; it is never lost itself.
+
+    Args:
+        path: The socket.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last_id = 0
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def store(self, items: list[bytes]) -> str:
+        """Return "" once the agent has stored the items, or its words if it never will."""
+        self._last_id += 1
+        number = self._last_id
+        line = b'{"id":%d,"items":[%b]}\n' % (number, b",".join(items))
+        pauses = _pauses()
+        while True:
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    answer = await self._ask(line, number)
+            # Whatever broke, the remedy is the same: a new connection, and once more.
+            except (OSError, EOFError, ValueError) as error:
+                await self.close()
+                pause_s = next(pauses)
+                text = str(error) or type(error).__name__
+                log.warning("agent.sock: %s; trying again in %.1f s", text, pause_s)
+            else:
+                if "stored" in answer:
+                    return ""
+                if "refused" in answer:
+                    return str(answer.get("text") or "the agent does not take it")
+                pause_s = _retry_pause(answer)
+            await asyncio.sleep(pause_s)
+
+    async def close(self) -> None:
+        """Close the connection if there is one; the next call opens it again."""
+        if self._streams is not None:
+            self._streams[1].transport.abort()
+            self._streams = None
+
+    async def _ask(self, line: bytes, number: int) -> dict[str, Any]:
+        if self._streams is None:
+            with reachable(self._path) as path:
+                self._streams = await asyncio.open_unix_connection(path, limit=MAX_LINE_BYTES)
+        reader, writer = self._streams
+        writer.write(line)
+        await writer.drain()
+        while True:
+            answer = await reader.readline()
+            if not answer.endswith(b"\n"):
+                raise EOFError("the agent has closed the connection")
+            found = json.loads(answer)
+            if not isinstance(found, dict):
+                raise ValueError(f"expected an object, got {answer[:60]!r}")  # noqa: TRY004 - as json
+            if number in (found.get("stored"), found.get("retry"), found.get("refused")):
+                return found
+
+
+def _pauses() -> Iterator[float]:
+    # Full jitter: modules that lost the same agent do not come back in step.
+    bound = 0.1
+    while True:
+        yield random.uniform(0.0, bound)  # noqa: S311 - not a secret
+        bound = min(MAX_PAUSE_S, bound * 2)
+
+
+def _retry_pause(answer: dict[str, Any]) -> float:
+    after_s = answer.get("after_s")
+    known = isinstance(after_s, int | float) and after_s >= 0
+    seconds = min(float(after_s), MAX_RETRY_AFTER_S) if known and after_s is not None else 1.0
+    return seconds * random.uniform(1.0, 1.25) + 0.01  # noqa: S311 - not a secret

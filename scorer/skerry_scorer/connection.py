@@ -1,0 +1,213 @@
+"""One HTTP connection: asyncio's transport on one side, the pure reader of ``wire`` on the other.
+
+Requests of one connection are answered one after the other. While one is under way the connection
+is still watched, so that a request whose client has gone is not scored for nobody; but of further
+requests only a little is held.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+
+from skerry_scorer.wire import Answer, Request, RequestReader, WireError, encode
+
+log = logging.getLogger(__name__)
+
+REQUEST_S = 120.0
+"""Seconds in which a request must have come, from its first byte to its last."""
+IDLE_S = 75.0
+"""Seconds that a connection may stay open without a request, and an answer stay unread."""
+
+LINGER_S = 2.0
+"""Seconds that a refused client may go on sending before the connection is cut."""
+MAX_AHEAD_BYTES = 64 * 1024
+"""How much of further requests is held while one is answered."""
+
+Handler = Callable[[Request], Awaitable[Answer]]
+
+
+class Connections:
+    """The open connections of one listener.
+
+    Args:
+        handle: Answers one request.
+        max_body_bytes: Longest request body.
+        max_connections: Connections beyond it are answered with 503 and closed.
+    """
+
+    def __init__(self, handle: Handler, *, max_body_bytes: int, max_connections: int) -> None:
+        self.handle = handle
+        self.max_body_bytes = max_body_bytes
+        self._max_connections = max_connections
+        self._open: set[Connection] = set()
+        self._empty = asyncio.Event()
+        self.draining = False
+
+    def protocol(self) -> "Connection":
+        """Return the protocol of a new connection."""
+        return Connection(self)
+
+    def add(self, connection: "Connection") -> bool:
+        """Take a connection in, and return whether there was room."""
+        if len(self._open) >= self._max_connections:
+            return False
+        self._open.add(connection)
+        return True
+
+    def remove(self, connection: "Connection") -> None:
+        """Forget a connection that is closed."""
+        self._open.discard(connection)
+        if not self._open:
+            self._empty.set()
+
+    async def drain(self) -> None:
+        """Close what is idle, and what is not as soon as its answer is written."""
+        self.draining = True
+        for connection in list(self._open):
+            connection.close_when_idle()
+        if self._open:
+            self._empty.clear()
+            await self._empty.wait()
+
+
+class Connection(asyncio.Protocol):
+    """One client."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._loop = asyncio.get_running_loop()
+        self._reader = RequestReader(connections.max_body_bytes)
+        self._answering: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._writable = True
+        self._refused = False
+
+    # --- what asyncio calls -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a request."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - stream listeners only
+        self._transport = transport
+        if self._connections.add(self):
+            self._wait(IDLE_S)
+        else:
+            self._refuse(503, "too many connections")
+            self._close_when_read()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Forget the request that nobody waits for any more."""
+        self._connections.remove(self)
+        self._stop_waiting()
+        if self._answering is not None:
+            self._answering.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        if self._refused:
+            return
+        first_byte = self._reader.idle
+        self._reader.feed(data)
+        if self._answering is not None:
+            if self._reader.held > MAX_AHEAD_BYTES:
+                self._transport.pause_reading()
+            return
+        if first_byte:
+            self._wait(REQUEST_S)
+        self._go_on()
+
+    def pause_writing(self) -> None:
+        """Take no further request until the client has read its answers."""
+        self._writable = False
+        self._wait(IDLE_S)
+
+    def resume_writing(self) -> None:
+        """Go on with what had come meanwhile."""
+        self._writable = True
+        if self._answering is None:
+            self._between_requests()
+
+    # --- requests and answers ---------------------------------------------------------------
+
+    def close_when_idle(self) -> None:
+        """Close the connection now, or once the request under way is answered."""
+        if self._answering is None and self._writable:
+            self._transport.close()
+
+    def _go_on(self) -> None:
+        if self._answering is not None or not self._writable or self._transport.is_closing():
+            return
+        try:
+            request = self._reader.next_request()
+        except WireError as error:
+            self._refuse(error.status, str(error))
+            return
+        if request is None:
+            if self._reader.wants_continue():
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            return
+        self._stop_waiting()
+        self._answering = self._loop.create_task(self._answer(request))
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            answer = await self._connections.handle(request)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            answer = error_answer(500, "internal error; the module's log has the traceback")
+        self._answering = None
+        keep_alive = request.keep_alive and not self._connections.draining
+        self._transport.write(
+            encode(answer, keep_alive=keep_alive, head_only=request.method == "HEAD")
+        )
+        if keep_alive:
+            self._between_requests()
+        else:
+            self._close_when_read()
+
+    def _between_requests(self) -> None:
+        if not self._writable or self._transport.is_closing():
+            return
+        if self._connections.draining:
+            self._transport.close()
+            return
+        self._transport.resume_reading()
+        self._wait(IDLE_S if self._reader.idle else REQUEST_S)
+        self._go_on()
+
+    def _refuse(self, status: int, text: str) -> None:
+        self._refused = True
+        self._transport.write(encode(error_answer(status, text), keep_alive=False))
+        # Closing with bytes unread resets the connection, and the client never sees why.
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        self._wait(LINGER_S)
+
+    def _close_when_read(self) -> None:
+        # close() still writes out what is buffered; the timer ends a client that never reads it.
+        self._transport.close()
+        self._wait(IDLE_S)
+
+    # --- time -------------------------------------------------------------------------------
+
+    def _wait(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._timer = self._loop.call_later(seconds, self._time_is_up)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _time_is_up(self) -> None:
+        if self._refused or self._reader.idle or not self._writable or self._transport.is_closing():
+            self._transport.abort()
+        else:
+            self._refuse(408, f"the request did not come within {REQUEST_S:g} s")
+
+
+def error_answer(status: int, text: str) -> Answer:
+    """Return an answer that says what is wrong, in the form that Azure's server has."""
+    return Answer(status, json.dumps({"message": text}, ensure_ascii=False).encode())

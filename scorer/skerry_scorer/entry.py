@@ -1,0 +1,192 @@
+"""The entry script: find it, call its ``init()`` and ``run()``, tell its faults from ours.
+
+What a person sees of a fault is their own code: frames of the host and of the import system are
+left out of tracebacks, in chained exceptions too.
+"""
+
+import importlib.util
+import inspect
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+MAX_DETAIL_CHARS = 8_000
+"""Longest traceback that is passed on; the end is kept."""
+MAX_TEXT_CHARS = 1_000
+"""Longest one-line description of an exception."""
+
+_HOST_FOLDER = str(Path(__file__).parent)
+
+
+class ScriptError(Exception):
+    """The entry script cannot do what was asked of it.
+
+    Attributes:
+        text: One line that names the script and the fault.
+        detail: The script's own traceback, or "".
+    """
+
+    def __init__(self, text: str, detail: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.detail = detail
+
+
+class InitFailedError(ScriptError):
+    """It could not be loaded, or its ``init()`` raised."""
+
+
+class RunFailedError(ScriptError):
+    """Its ``run()`` raised, or returned what JSON cannot say."""
+
+
+class Scorer:
+    """An entry script that is ready to score.
+
+    All calls come from one thread: models and streaming state need not be safe for more.
+    """
+
+    def __init__(self, script: Path, run: Callable[[Any], Any]) -> None:
+        self._script = script
+        self._run = run
+
+    @classmethod
+    def load(cls, app_root: Path, entry_script: str) -> "Scorer":
+        """Import the entry script and call its ``init()``.
+
+        Raises:
+            InitFailedError: It is not there, does not import, lacks ``init`` or ``run``, or raised.
+        """
+        path = app_root / entry_script
+        module = _import(app_root, entry_script)
+        init, run = (_function(module, name, entry_script) for name in ("init", "run"))
+        _check_parameters(run, entry_script)
+        try:
+            init()
+        # An init() that calls sys.exit() has failed like any other.
+        except BaseException as error:
+            text = f"{entry_script}: init() raised {describe(error, path)}"
+            raise InitFailedError(text, script_traceback(error)) from error
+        return cls(path, run)
+
+    def run(self, data: str | bytes) -> bytes:
+        """Return what ``run(data)`` returned, as JSON.
+
+        Raises:
+            RunFailedError: It raised, or what it returned cannot be written as JSON.
+        """
+        try:
+            result = self._run(data)
+        except (Exception, SystemExit) as error:
+            text = f"{self._script.name}: run() raised {describe(error, self._script)}"
+            raise RunFailedError(text, script_traceback(error)) from error
+        try:
+            return to_json(result)
+        except (TypeError, ValueError, RecursionError) as error:
+            text = f"{self._script.name}: what run() returned cannot be written as JSON: {error}"
+            raise RunFailedError(text) from error
+
+
+def to_json(value: Any) -> bytes:
+    """Return ``value`` as compact JSON; NumPy arrays and scalars become lists and numbers.
+
+    Raises:
+        TypeError: It holds something that JSON has no form for.
+        ValueError: It holds NaN, an infinity, a cycle or half a surrogate pair.
+        RecursionError: It is nested too deeply.
+    """
+    text = json.dumps(
+        value, default=_plain, allow_nan=False, separators=(",", ":"), ensure_ascii=False
+    )
+    return text.encode()
+
+
+def describe(error: BaseException, script: Path) -> str:
+    """Return an exception in one line: its type, its text, and the line of ``script`` it came by."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = " ".join(text.split())
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(script)]
+    where = f" ({script.name}:{lines[-1]})" if lines else ""
+    return text[: MAX_TEXT_CHARS - len(where)] + where
+
+
+def script_traceback(error: BaseException) -> str:
+    """Return the traceback of an exception without frames of the host; of a long one the end."""
+    tree = traceback.TracebackException.from_exception(error, limit=-100)
+    _cut_host_frames(tree)
+    return "".join(tree.format())[-MAX_DETAIL_CHARS:]
+
+
+def _import(app_root: Path, entry_script: str) -> ModuleType:
+    path = app_root / entry_script
+    if not path.is_file():
+        raise InitFailedError(
+            f"{entry_script} is not in {app_root}, which holds {_listed(app_root)}"
+        )
+    # Azure's own name for it; a script called json.py must not become everybody's json.
+    spec = importlib.util.spec_from_file_location("entry_module", path)
+    if spec is None or spec.loader is None:
+        raise InitFailedError(f"{entry_script} is no Python file: its name must end in .py")
+    for folder in {str(app_root), str(path.parent)} - set(sys.path):
+        sys.path.append(folder)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["entry_module"] = module  # dataclasses and pickles look it up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        text = f"{entry_script} cannot be imported: {describe(error, path)}"
+        raise InitFailedError(text, script_traceback(error)) from error
+    return module
+
+
+def _function(module: ModuleType, name: str, entry_script: str) -> Callable[..., Any]:
+    function: Callable[..., Any] | None = getattr(module, name, None)
+    if function is None or not callable(function):
+        raise InitFailedError(f"{entry_script} defines no function {name}()")
+    return function
+
+
+def _check_parameters(run: Callable[..., Any], entry_script: str) -> None:
+    try:
+        inspect.signature(run).bind("data")
+    except TypeError as error:
+        raise InitFailedError(f"{entry_script}: run() must take one argument: {error}") from error
+    except ValueError:
+        pass  # a function written in C may not tell
+
+
+def _plain(value: Any) -> Any:
+    # NumPy is not imported for this: whatever can turn itself into plain values may do so.
+    for name in ("tolist", "item"):
+        method = getattr(value, name, None)
+        if callable(method):
+            return method()
+    raise TypeError(f"{type(value).__name__} is not a value of JSON")
+
+
+def _is_own(frame: traceback.FrameSummary) -> bool:
+    inside_host = str(Path(frame.filename).parent) == _HOST_FOLDER
+    return not inside_host and not frame.filename.startswith("<frozen importlib")
+
+
+def _cut_host_frames(tree: traceback.TracebackException) -> None:
+    todo: list[traceback.TracebackException | None] = [tree]
+    while todo:
+        part = todo.pop()
+        if part is not None:
+            part.stack = traceback.StackSummary.from_list([f for f in part.stack if _is_own(f)])
+            todo += [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())]
+
+
+def _listed(folder: Path) -> str:
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except OSError as error:
+        return f"nothing that can be read ({error.strerror})"
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return (", ".join(names[:20]) or "nothing") + more

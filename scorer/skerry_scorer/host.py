@@ -1,0 +1,158 @@
+"""The host as a whole: what is started, in which order, and how it ends.
+
+It listens first, so that status is answered from the beginning; then ``init()`` runs; then requests
+and inputs are taken until SIGTERM. Whatever ends it otherwise ends the process with another status
+than 0.
+"""
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+from contextlib import suppress
+from functools import partial
+
+from skerry_scorer.agent_link import AgentLink, Results, StdoutResults
+from skerry_scorer.connection import Connections, Handler
+from skerry_scorer.entry import InitFailedError, Scorer
+from skerry_scorer.feeder import Counts, Feeder
+from skerry_scorer.folder import InputFolder
+from skerry_scorer.routes import Routes
+from skerry_scorer.settings import Settings
+from skerry_scorer.sockets import listen_unix, write_durably
+from skerry_scorer.worker import Worker
+
+log = logging.getLogger(__name__)
+
+DONE = 0
+"""Exit status after SIGTERM, all that was under way being finished."""
+CRASHED = 1
+"""Exit status after a fault of the host, such as a port that is taken."""
+INIT_FAILED = 3
+"""Exit status where the entry script could not be loaded, or its ``init()`` raised."""
+CUT_SHORT = 4
+"""Exit status after SIGTERM, where ``run()`` did not return in time."""
+
+_BACKLOG = 128
+
+
+class Host:
+    """One entry script, served.
+
+    Args:
+        settings: All that the host is told.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        limits = settings.limits
+        self._settings = settings
+        self._worker = Worker(asyncio.get_running_loop())
+        counts = Counts()
+        folders = {
+            name: InputFolder(name, entry, max_bytes=limits.max_body_bytes)
+            for name, entry in settings.inputs.items()
+        }
+        results = _results(settings)
+        self._feeder = Feeder(folders, settings.stream, results, self._worker, counts)
+        self._routes = Routes(settings.app_root, self._worker, self._feeder, counts, limits)
+        self._servers: list[asyncio.Server] = []
+        self._connections: list[Connections] = []
+
+    async def run(self) -> int:
+        """Serve until SIGTERM or SIGINT, and return the exit status.
+
+        Raises:
+            OSError: A socket cannot be listened on.
+        """
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await self._listen()
+        stopped = asyncio.ensure_future(stop.wait())
+        served = asyncio.ensure_future(self._serve())
+        try:
+            await asyncio.wait({stopped, served}, return_when=asyncio.FIRST_COMPLETED)
+            if served.done():
+                return served.result()
+            log.info("stopping")
+            return await self._drain(served)
+        finally:
+            stopped.cancel()
+            served.cancel()
+
+    async def _serve(self) -> int:
+        settings = self._settings
+        load = partial(Scorer.load, settings.app_root, settings.entry_script)
+        try:
+            scorer = await self._worker.call(load)
+        except InitFailedError as error:
+            log.error("%s\n%s", error.text, error.detail)  # noqa: TRY400 - the script's traceback is in it
+            self._leave_word(error)
+            return INIT_FAILED
+        log.info("ready: %s", settings.entry_script)
+        self._routes.scorer = scorer
+        await self._feeder.run(scorer)
+        return DONE
+
+    async def _drain(self, served: asyncio.Task[int]) -> int:
+        for server in self._servers:
+            server.close()
+        if self._routes.scorer is None:
+            return DONE
+        self._feeder.stop()
+        parts = {served, *(asyncio.ensure_future(part.drain()) for part in self._connections)}
+        # Input whose result the agent does not take now stays where it is; run() gets all the time.
+        drain_s = self._settings.limits.drain_s
+        _, late = await asyncio.wait(parts, timeout=drain_s)
+        for part in late:
+            part.cancel()
+        if self._worker.busy_s:
+            log.warning("run() has not returned within %g s", drain_s)
+            return CUT_SHORT
+        return DONE
+
+    async def _listen(self) -> None:
+        settings = self._settings
+        if settings.run_dir is not None:
+            path = settings.run_dir / "host.sock"
+            await self._add(listen_unix(path, backlog=_BACKLOG), self._routes.answer)
+            log.info("listening on %s", path)
+        if settings.port is not None:
+            family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
+            listener = socket.create_server(
+                (settings.address, settings.port), family=family, backlog=_BACKLOG
+            )
+            listener.setblocking(False)
+            address, port = listener.getsockname()[:2]
+            await self._add(listener, self._routes.answer_network)
+            log.info("listening on %s port %d", address, port)
+
+    async def _add(self, listener: socket.socket, handler: Handler) -> None:
+        limits = self._settings.limits
+        connections = Connections(
+            handler,
+            max_body_bytes=limits.max_body_bytes,
+            max_connections=limits.max_connections,
+        )
+        loop = asyncio.get_running_loop()
+        # A listening socket is served alike whatever its family: create_server asks for none.
+        server = await loop.create_server(connections.protocol, sock=listener)
+        self._servers.append(server)
+        self._connections.append(connections)
+
+    def _leave_word(self, error: InitFailedError) -> None:
+        if self._settings.run_dir is None:
+            return
+        failure = {"code": "INIT_FAILED", "text": error.text, "detail": error.detail}
+        with suppress(OSError):  # standard error has it as well
+            write_durably(
+                self._settings.run_dir / "failure.json",
+                json.dumps(failure, ensure_ascii=False).encode("utf-8", "replace"),
+            )
+
+
+def _results(settings: Settings) -> Results:
+    if settings.results_to_stdout or settings.run_dir is None:
+        return StdoutResults()
+    return AgentLink(settings.run_dir / "agent.sock")

@@ -1,0 +1,147 @@
+"""What the host is told: by environment variables, and by ``settings.json`` in its run folder."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MAX_SETTINGS_BYTES = 256 * 1024
+"""Largest ``settings.json`` that is read."""
+DEFAULT_PORT = 5001
+"""TCP port where there is no run folder."""
+
+
+class SettingsError(Exception):
+    """A variable or a field of ``settings.json`` cannot be used as it is."""
+
+
+@dataclass(frozen=True)
+class FolderInput:
+    """A folder whose files are scored.
+
+    Attributes:
+        folder: As the module sees it.
+        pattern: Which files count, as a shell pattern.
+    """
+
+    folder: Path
+    pattern: str = "*"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of the host's own.
+
+    Attributes:
+        max_body_bytes: Longest request body and largest input file.
+        max_waiting: Requests that may wait for ``run()``; more are turned away with 503.
+        max_connections: HTTP connections at the same time, per listener.
+        drain_s: Seconds between SIGTERM and the end, at most.
+    """
+
+    max_body_bytes: int = 100 * 1024 * 1024
+    max_waiting: int = 16
+    max_connections: int = 128
+    drain_s: float = 8.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that the host is told.
+
+    Attributes:
+        app_root: Folder of the entry script and of ``golden.json``.
+        entry_script: Path of the entry script below ``app_root``.
+        run_dir: The run folder, or None.
+        address: Where to listen on TCP, if ``port`` says so.
+        port: TCP port, 0 for any free one, None for no TCP.
+        inputs: Folders to read, by input name.
+        stream: Stream that results go to.
+        results_to_stdout: Whether results are printed instead of handed to an agent.
+        limits: Bounds of the host's own.
+    """
+
+    app_root: Path
+    entry_script: str
+    run_dir: Path | None = None
+    address: str = "0.0.0.0"  # noqa: S104 - a container's port is published from outside it
+    port: int | None = None
+    inputs: Mapping[str, FolderInput] = field(default_factory=dict)
+    stream: str = "scores"
+    results_to_stdout: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+def read_settings(env: Mapping[str, str]) -> Settings:
+    """Return the settings that ``env`` and the run folder that it names hold.
+
+    Raises:
+        SettingsError: A value is missing or wrong; the text names it.
+    """
+    script = env.get("AZUREML_ENTRY_SCRIPT", "")
+    if not script:
+        raise SettingsError("AZUREML_ENTRY_SCRIPT must name the entry script, such as score.py")
+    run_dir = Path(env["SKERRY_RUN_DIR"]) if env.get("SKERRY_RUN_DIR") else None
+    told = _read_file(run_dir / "settings.json") if run_dir else {}
+    default = Limits()
+    limits = Limits(
+        max_body_bytes=_number(env, "SKERRY_MAX_BODY_BYTES", default.max_body_bytes, 1, 2**31),
+        max_waiting=_number(env, "SKERRY_MAX_WAITING", default.max_waiting, 1, 10_000),
+        drain_s=float(_number(env, "SKERRY_DRAIN_S", int(default.drain_s), 0, 3600)),
+    )
+    port = _number(env, "SKERRY_PORT", DEFAULT_PORT, 0, 65_535)
+    return Settings(
+        app_root=Path(env.get("AML_APP_ROOT") or "/var/azureml-app"),
+        entry_script=script,
+        run_dir=run_dir,
+        address=env.get("SKERRY_ADDRESS") or Settings.address,
+        port=port if env.get("SKERRY_PORT") or not run_dir else None,
+        inputs=_inputs(told.get("inputs", {})),
+        stream=_text(told.get("stream", "scores"), "stream"),
+        results_to_stdout=told.get("results", "agent") == "stdout",
+        limits=limits,
+    )
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_SETTINGS_BYTES + 1)
+        if len(data) > MAX_SETTINGS_BYTES:
+            raise SettingsError(f"{path}: more than {MAX_SETTINGS_BYTES} bytes")
+        told = json.loads(data)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+    if not isinstance(told, dict):
+        raise SettingsError(f"{path}: expected an object")
+    return told
+
+
+def _inputs(value: Any) -> dict[str, FolderInput]:
+    if not isinstance(value, dict):
+        raise SettingsError("settings.json: inputs: expected an object")
+    found = {}
+    for name, entry in value.items():
+        where = f"inputs.{name}"
+        if not isinstance(entry, dict):
+            raise SettingsError(f"settings.json: {where}: expected an object")
+        folder = _text(entry.get("folder"), f"{where}.folder")
+        pattern = _text(entry.get("pattern", "*"), f"{where}.pattern")
+        found[name] = FolderInput(Path(folder), pattern)
+    return found
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise SettingsError(f"settings.json: {where}: expected text")
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = env.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+        raise SettingsError(f"{name} must be a whole number from {low} to {high}, got {text!r:.40}")
+    return int(text)

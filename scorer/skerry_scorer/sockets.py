@@ -1,0 +1,79 @@
+"""Unix sockets below folders whose paths are too long for one, and writing files that last."""
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+MAX_SOCKET_PATH_BYTES = 107
+"""Longest path that ``sun_path`` takes, its closing zero left out (unix(7))."""
+
+
+@contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """Give a path of a Unix socket that is short enough, valid within the ``with`` block.
+
+    Raises:
+        OSError: The folder is not there, or cannot be opened.
+    """
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def listen_unix(path: Path, *, backlog: int) -> socket.socket:
+    """Return a listening Unix socket at ``path``, in the place of one that nobody serves any more.
+
+    Raises:
+        OSError: It cannot be made there.
+    """
+    with suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with reachable(path) as short:
+            listener.bind(short)
+        # Module and agent may be different users; the run folder says who gets here at all.
+        path.chmod(0o666)
+        listener.listen(backlog)
+    except BaseException:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file so that after a power cut it is there whole or not at all.
+
+    Raises:
+        OSError: It cannot be written; ``path`` is as it was.
+    """
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was created, renamed or removed in ``folder`` survive a power cut.
+
+    Raises:
+        OSError: It cannot be synced.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
