@@ -1,0 +1,121 @@
+"""The whole way from a build request to an image in the blob store."""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from skerry_cloud.blobs import BlobStore
+from skerry_cloud.compiler import content, environment_file
+from skerry_cloud.compiler.base import base_layer
+from skerry_cloud.compiler.entry_script import check_entry_script
+from skerry_cloud.compiler.environment import Tools, environment_layer, find_uv
+from skerry_cloud.compiler.environment_file import Requirements, read_environment
+from skerry_cloud.compiler.image import store_image
+from skerry_cloud.compiler.layers import LayerShelf
+from skerry_cloud.compiler.platforms import Platform, find_platform
+from skerry_cloud.compiler.request import BuildRequest, Image, Layer, Progress, check_request
+from skerry_cloud.compiler.trial import try_module
+from skerry_contract.errors import ConflictError, EnvironmentFileError
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One build: what to make, and where."""
+
+    request: BuildRequest
+    blobs: BlobStore
+    caches: Path
+    progress: Progress
+
+
+def compile_module(
+    request: BuildRequest,
+    blobs: BlobStore,
+    caches: Path,
+    progress: Progress,
+    *,
+    host: Path | None = None,
+) -> Image:
+    """Make an image of what ``request`` names; the same request gives the same digest.
+
+    What fails leaves layers in the blob store at most: an image is there whole or not at all.
+
+    Args:
+        request: What to compile.
+        blobs: Where the files are, and where the image goes.
+        caches: Folder for what makes the next build fast; one build at a time may use it, and
+            losing it costs only time.
+        progress: Is told in one line what happens now.
+        host: Folder of the scorer host's package; by default the one that is installed.
+
+    Raises:
+        ConflictError: Another build is using ``caches``.
+        ScorerError: The entry script cannot work; ``InitFailedError`` if its ``init()`` raised.
+        GoldenError: The module answers its golden set differently.
+        EnvironmentFileError: The environment cannot be read or resolved for the platform.
+        ModelError, NameInvalidError: A name or path cannot be used.
+        NotFoundError: Bytes of a file are not in the blob store.
+        NetworkError: Debian or the package index is out of reach.
+        NoSpaceError: The disk is full.
+        RuntimeFailedError: A program that is needed is missing here, or took too long.
+    """
+    check_request(request)
+    host = host or content.find_host()
+    platform = find_platform(request.platform)
+    check_entry_script(request.entry_script, request.files, blobs)
+    wanted = _requirements(request, blobs)
+    for note in wanted.notes:
+        progress(note)
+    with _alone(caches):
+        layers = _layers(_Place(request, blobs, caches, progress), platform, wanted, host)
+        image = store_image(request, platform, layers, blobs)
+        if request.check_init and platform.is_here:
+            try_module(request, image, blobs, caches / "trees", progress)
+        elif request.check_init:
+            progress(f"init() was not tried: {platform.name} does not run on this machine")
+    progress(f"{request.reference} for {platform.name} is {image.digest}")
+    return image
+
+
+def _requirements(request: BuildRequest, blobs: BlobStore) -> Requirements:
+    if not request.environment:
+        return Requirements()
+    for file in request.files:
+        if file.path == request.environment:
+            data = blobs.read(file.digest, limit=environment_file.MAX_BYTES)
+            return read_environment(request.environment, data)
+    raise EnvironmentFileError(
+        f"there is no {request.environment!r:.200} among the scorer's files",
+        remedy="Name the environment file by its path inside the scorer's folder.",
+    )
+
+
+def _layers(place: _Place, platform: Platform, wanted: Requirements, host: Path) -> list[Layer]:
+    request, blobs, caches, progress = place.request, place.blobs, place.caches, place.progress
+    shelf = LayerShelf(caches / "layers", blobs)
+    tools = Tools(find_uv(), caches / "uv", caches / "environments")
+    tools.folder.mkdir(exist_ok=True)
+    found = [
+        base_layer(platform, shelf, caches / "base", progress, now=time.time()),
+        environment_layer(wanted, platform, shelf, tools, progress),
+        content.host_layer(host, shelf, progress),
+        *(content.model_layer(model, blobs, shelf, progress) for model in request.models),
+        content.code_layer(request.files, blobs, shelf, progress),
+    ]
+    return [layer for layer in found if layer is not None]
+
+
+@contextmanager
+def _alone(caches: Path) -> Iterator[None]:
+    caches.mkdir(parents=True, exist_ok=True)
+    with (caches / "lock").open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConflictError(
+                f"another build is using {caches}", remedy="Wait until it has ended."
+            ) from error
+        yield

@@ -1,0 +1,92 @@
+"""The two documents that make layers an image: config and manifest, in OCI's form.
+
+Source: OCI image specification 1.1, ``config.md`` and ``manifest.md``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from skerry_cloud.blobs import Blob, BlobStore
+from skerry_cloud.compiler.base import USER_ID
+from skerry_cloud.compiler.content import APP_FOLDER, HOST_FOLDER, model_folder
+from skerry_cloud.compiler.environment import ENVIRONMENT_FOLDER
+from skerry_cloud.compiler.platforms import Platform
+from skerry_cloud.compiler.request import MODELS_FOLDER, BuildRequest, Image, Layer
+
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+ENTRYPOINT = ("/usr/bin/python3.11", "-m", "skerry_scorer")
+# A real time would give the same module another digest each time it is built.
+_CREATED = "1980-01-01T00:00:00Z"
+
+
+def store_image(
+    request: BuildRequest, platform: Platform, layers: Sequence[Layer], blobs: BlobStore
+) -> Image:
+    """Store config and manifest for ``layers``, and return the finished image."""
+    config = blobs.put(_written(config_of(request, platform, layers)))
+    manifest = blobs.put(_written(manifest_of(config, layers)))
+    return Image(
+        platform.name, manifest.digest, manifest.size, config.digest, config.size, tuple(layers)
+    )
+
+
+def environment_of(request: BuildRequest) -> dict[str, str]:
+    """Return the variables that a module starts with."""
+    models = f"{APP_FOLDER}/{MODELS_FOLDER}"
+    if len(request.models) == 1:
+        models = model_folder(request.models[0])
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PYTHONPATH": f"/{HOST_FOLDER}:/{ENVIRONMENT_FOLDER}:/{APP_FOLDER}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "AML_APP_ROOT": f"/{APP_FOLDER}",
+        "AZUREML_ENTRY_SCRIPT": request.entry_script,
+        "AZUREML_MODEL_DIR": f"/{models}",
+    }
+
+
+def config_of(request: BuildRequest, platform: Platform, layers: Sequence[Layer]) -> dict[str, Any]:
+    """Return the image's config."""
+    variables = environment_of(request)
+    return {
+        "architecture": platform.architecture,
+        "os": "linux",
+        "created": _CREATED,
+        "config": {
+            "User": f"{USER_ID}:{USER_ID}",
+            "WorkingDir": f"/{APP_FOLDER}",
+            "ExposedPorts": {"5001/tcp": {}},
+            "Entrypoint": list(ENTRYPOINT),
+            "Env": [f"{name}={value}" for name, value in variables.items()],
+            "Labels": {
+                "org.opencontainers.image.title": request.name,
+                "org.opencontainers.image.version": str(request.version),
+                "io.skerry.module": str(request.reference),
+                "io.skerry.scorer-host": "1",
+            },
+        },
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+        "history": [{"created": _CREATED, "created_by": layer.title} for layer in layers],
+    }
+
+
+def manifest_of(config: Blob, layers: Sequence[Layer]) -> dict[str, Any]:
+    """Return the image's manifest."""
+    return {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": _descriptor(CONFIG_TYPE, config.digest, config.size),
+        "layers": [_descriptor(LAYER_TYPE, layer.digest, layer.size) for layer in layers],
+    }
+
+
+def _descriptor(media_type: str, digest: str, size: int) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": digest, "size": size}
+
+
+def _written(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,70 @@
+"""The platforms that modules can be compiled for, and how each tool calls them."""
+
+import platform as machine
+from dataclasses import dataclass
+
+from skerry_contract.errors import EnvironmentFileError
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """One platform.
+
+    Attributes:
+        name: ``os/architecture``, as OCI writes it.
+        debian: Debian's name of the architecture.
+        triplet: Name of its library folders.
+        loader: Its dynamic loader, below the root.
+        uv: Name of the platform for uv: the C library of the base is the limit.
+        machines: What ``uname -m`` says on it.
+    """
+
+    name: str
+    debian: str
+    triplet: str
+    loader: str
+    uv: str
+    machines: tuple[str, ...]
+
+    @property
+    def architecture(self) -> str:
+        """The second half of the name."""
+        return self.name.partition("/")[2]
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this machine can run it."""
+        return machine.system() == "Linux" and machine.machine() in self.machines
+
+
+PLATFORMS = (
+    Platform(
+        name="linux/amd64",
+        debian="amd64",
+        triplet="x86_64-linux-gnu",
+        loader="usr/lib64/ld-linux-x86-64.so.2",
+        uv="x86_64-manylinux_2_36",
+        machines=("x86_64", "amd64"),
+    ),
+    Platform(
+        name="linux/arm64",
+        debian="arm64",
+        triplet="aarch64-linux-gnu",
+        loader="usr/lib/ld-linux-aarch64.so.1",
+        uv="aarch64-manylinux_2_36",
+        machines=("aarch64", "arm64"),
+    ),
+)
+
+
+def find_platform(name: str) -> Platform:
+    """Return the platform called ``name``.
+
+    Raises:
+        EnvironmentFileError: Modules cannot be compiled for it.
+    """
+    for platform in PLATFORMS:
+        if platform.name == name:
+            return platform
+    known = ", ".join(platform.name for platform in PLATFORMS)
+    raise EnvironmentFileError(f"no module can be compiled for {name!r:.60}; only for {known}")

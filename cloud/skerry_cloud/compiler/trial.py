@@ -1,0 +1,252 @@
+"""Run a finished module once on this machine: ``init()`` and the golden set, within a time limit.
+
+What an entry script does wrong shows here in seconds, instead of on a device. The module runs with
+the image's own Python and libraries, under bubblewrap without network where that works.
+"""
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from skerry_cloud.blobs import CHUNK, BlobStore
+from skerry_cloud.compiler.platforms import find_platform
+from skerry_cloud.compiler.programs import kill_group
+from skerry_cloud.compiler.request import MODELS_FOLDER, BuildRequest, FileEntry, Image, Progress
+from skerry_cloud.compiler.trees import prune, unpack_layer
+from skerry_cloud.compiler.trial_command import Trees, plain_command, sandbox_command
+from skerry_contract.errors import GoldenError, InitFailedError, RuntimeFailedError
+
+DEADLINE_S = 180.0
+"""Seconds for ``init()`` and the golden set together."""
+
+_LOOK_S = 0.05
+_ANSWER_BYTES = 1024 * 1024
+_TAIL_BYTES = 16 * 1024
+_SKIP = "Build without the check if init() can only work on a device."
+
+
+def try_module(
+    request: BuildRequest,
+    image: Image,
+    blobs: BlobStore,
+    trees: Path,
+    progress: Progress,
+    *,
+    deadline_s: float = DEADLINE_S,
+) -> None:
+    """Run ``init()`` and the golden set of ``image`` in a child process.
+
+    Args:
+        request: What the image was made of.
+        image: The image, for the platform of this machine.
+        blobs: Where it is.
+        trees: Where unpacked layers are kept between builds.
+        progress: Is told what takes time.
+        deadline_s: Seconds that it may take in all.
+
+    Raises:
+        InitFailedError: The script could not be imported, or ``init()`` raised or took too long.
+        GoldenError: The module answers its golden set differently.
+        RuntimeFailedError: The image's own Python cannot be started here.
+    """
+    sandboxed = sandbox_works()
+    with tempfile.TemporaryDirectory(prefix="skerry-") as scratch:
+        parts = _lay_out(request, image, blobs, trees, Path(scratch), copy=not sandboxed)
+        progress("trying init()" + ("" if sandboxed else ", without a sandbox: bwrap is missing"))
+        make = sandbox_command if sandboxed else plain_command
+        command, variables = make(request, find_platform(image.platform), parts)
+        trial = _Trial(request, parts, time.monotonic() + deadline_s)
+        with _started(command, variables, parts.app) as (child, tail):
+            trial.wait_for_init(child, tail)
+            trial.check_golden(progress)
+
+
+def sandbox_works() -> bool:
+    """Return whether bubblewrap is here and may make namespaces."""
+    command = ["bwrap", "--ro-bind", "/", "/", "--unshare-all", "--die-with-parent", "true"]
+    with suppress(OSError, subprocess.TimeoutExpired):
+        return subprocess.run(command, capture_output=True, check=False, timeout=10).returncode == 0
+    return False
+
+
+class _Trial:
+    """One run of a module; judges what comes out of it."""
+
+    def __init__(self, request: BuildRequest, parts: Trees, deadline: float) -> None:
+        self._request = request
+        self._parts = parts
+        self._deadline = deadline
+
+    def wait_for_init(self, child: subprocess.Popen[bytes], tail: Callable[[], str]) -> None:
+        subject = f"{self._request.reference}: {self._request.entry_script}"
+        while time.monotonic() < self._deadline:
+            if child.poll() is not None:
+                raise self._ended(child.returncode, tail())
+            with suppress(OSError, http.client.HTTPException):
+                if self._ask("GET", "/skerry/status", timeout_s=5.0).get("ready") is True:
+                    return
+            time.sleep(_LOOK_S)
+        raise InitFailedError(
+            f"{subject}: init() had not returned in time", remedy=_SKIP, detail=tail()
+        )
+
+    def check_golden(self, progress: Progress) -> None:
+        progress("checking the golden set")
+        try:
+            left_s = max(1.0, self._deadline - time.monotonic())
+            answer = self._ask("POST", "/skerry/golden", timeout_s=left_s)
+        except (OSError, http.client.HTTPException) as error:
+            raise GoldenError(
+                f"{self._request.reference} did not answer its golden set: {error}"
+            ) from error
+        if answer.get("passed") is True:
+            return
+        cases = [case for case in answer.get("cases", []) if not case.get("passed")]
+        told = "; ".join(f"{case.get('input')}: {case.get('text')}" for case in cases[:5])
+        raise GoldenError(
+            f"{self._request.reference} answers {len(cases)} golden cases differently: {told}",
+            remedy="Correct the scorer, or golden.json if its expectations are out of date.",
+        )
+
+    def _ask(self, method: str, path: str, *, timeout_s: float) -> dict[str, Any]:
+        connection = _UnixConnection(self._parts.run, timeout_s)
+        try:
+            connection.request(method, path, body=b"" if method == "POST" else None)
+            answer = connection.getresponse()
+            body = answer.read(_ANSWER_BYTES)
+            if answer.status != http.client.OK:
+                raise http.client.HTTPException(f"{path} answered {answer.status}: {body[:200]!r}")
+            value = json.loads(body)
+        except ValueError as error:
+            raise http.client.HTTPException(f"{path} answered no JSON") from error
+        finally:
+            connection.close()
+        return value if isinstance(value, dict) else {}
+
+    def _ended(self, status: int, output: str) -> InitFailedError | RuntimeFailedError:
+        try:
+            with (self._parts.run / "failure.json").open("rb") as file:
+                failure = json.loads(file.read(_ANSWER_BYTES))
+            text, detail = str(failure["text"]), str(failure.get("detail") or output)
+        except (OSError, ValueError, KeyError, TypeError):
+            text, detail = f"the module ended with status {status} before init() returned", output
+        inside = self._parts.as_in_image
+        return InitFailedError(
+            f"{self._request.reference}: {inside(text)}", remedy=_SKIP, detail=inside(detail)
+        )
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP to the host's socket in a run folder."""
+
+    def __init__(self, folder: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._folder = folder
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        # A socket's path has at most 107 bytes; the folder's descriptor makes any path short.
+        handle = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
+        try:
+            self.sock.connect(f"/proc/self/fd/{handle}/host.sock")
+        finally:
+            os.close(handle)
+
+
+def _lay_out(
+    request: BuildRequest,
+    image: Image,
+    blobs: BlobStore,
+    trees: Path,
+    scratch: Path,
+    *,
+    copy: bool,
+) -> Trees:
+    found = {
+        layer.kind: unpack_layer(blobs, layer, trees)
+        for layer in image.layers
+        if layer.kind in ("base", "environment", "scorer host")
+    }
+    prune(trees, keep=set(found.values()))
+    app, run = scratch / "app", scratch / "run"
+    run.mkdir()
+    (app / MODELS_FOLDER).mkdir(parents=True)
+    _place(app, request.files, blobs, copy=copy)
+    for model in request.models:
+        folder = app / MODELS_FOLDER / model.name / str(model.version)
+        _place(folder, model.files, blobs, copy=copy)
+    (run / "settings.json").write_text('{"inputs": {}, "stream": "scores"}', encoding="utf-8")
+    base, host = found["base"], found["scorer host"]
+    return Trees(base=base, environment=found.get("environment"), host=host, app=app, run=run)
+
+
+def _place(folder: Path, files: Sequence[FileEntry], blobs: BlobStore, *, copy: bool) -> None:
+    """Put files where the module sees them; links are safe only where it cannot write."""
+    for file in files:
+        target = folder / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = blobs.path(file.digest)
+        if not copy:
+            with suppress(OSError):
+                os.link(source, target)
+                continue
+        shutil.copyfile(source, target)
+
+
+@contextmanager
+def _started(
+    command: Sequence[str], variables: dict[str, str], cwd: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], str]]]:
+    """Run ``command`` as long as the block lasts; give it and the end of what it wrote."""
+    try:
+        child = subprocess.Popen(
+            command,
+            env=variables,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise RuntimeFailedError(f"{command[0]} cannot be started: {error}") from error
+    with child:
+        assert child.stdout is not None  # noqa: S101  # it is PIPE
+        tail = _Tail(child.stdout)
+        try:
+            yield child, tail.text
+        finally:
+            kill_group(child)
+            tail.close()
+
+
+class _Tail:
+    """Reads all that a child writes, and keeps the end of it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._kept = b""
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def text(self) -> str:
+        # The last words of a child that has ended may still be on their way.
+        self._thread.join(timeout=1.0)
+        return self._kept.decode("utf-8", "replace")
+
+    def close(self) -> None:
+        self._thread.join(timeout=5.0)
+
+    def _read(self, stream: IO[bytes]) -> None:
+        while chunk := os.read(stream.fileno(), CHUNK):
+            self._kept = (self._kept + chunk)[-_TAIL_BYTES:]

@@ -1,0 +1,83 @@
+"""How a module is started from unpacked layers, inside a sandbox or as a plain child."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from skerry_cloud.compiler.content import APP_FOLDER, HOST_FOLDER
+from skerry_cloud.compiler.environment import ENVIRONMENT_FOLDER
+from skerry_cloud.compiler.image import ENTRYPOINT, environment_of
+from skerry_cloud.compiler.platforms import Platform
+from skerry_cloud.compiler.request import BuildRequest
+
+Command = tuple[list[str], dict[str, str]]
+"""Program with arguments, and all its variables."""
+_RUN_FOLDER = "run/skerry"
+_SCRATCH = "tmp"
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Where the parts of a module lie on this machine.
+
+    Attributes:
+        base: Root of the base layer.
+        environment: Root of the environment layer, if there is one.
+        host: Root of the scorer host's layer.
+        app: What becomes ``/var/azureml-app``.
+        run: The run folder.
+    """
+
+    base: Path
+    environment: Path | None
+    host: Path
+    app: Path
+    run: Path
+
+    def as_in_image(self, text: str) -> str:
+        """Return ``text`` with paths of this machine replaced by those in the image."""
+        text = text.replace(str(self.app), f"/{APP_FOLDER}").replace(str(self.run), "/run/skerry")
+        for root in (self.base, self.environment, self.host):
+            text = text.replace(f"{root}/", "/")
+        return text
+
+
+def sandbox_command(request: BuildRequest, platform: Platform, trees: Trees) -> Command:
+    """Return how to start the module under bubblewrap: read-only, without network, as its user."""
+    del platform
+    mounts = [("--ro-bind", trees.base, "")]
+    if trees.environment:
+        folder = trees.environment / ENVIRONMENT_FOLDER
+        mounts.append(("--ro-bind", folder, ENVIRONMENT_FOLDER))
+    mounts += [
+        ("--ro-bind", trees.host / HOST_FOLDER, HOST_FOLDER),
+        ("--ro-bind", trees.app, APP_FOLDER),
+        ("--bind", trees.run, _RUN_FOLDER),
+    ]
+    bound = [word for kind, source, place in mounts for word in (kind, str(source), f"/{place}")]
+    system = ["--proc", "/proc", "--dev", "/dev", "--tmpfs", f"/{_SCRATCH}"]
+    system += ["--chdir", f"/{APP_FOLDER}"]
+    apart = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    user = ["--uid", "65532", "--gid", "65532"]
+    variables = {**environment_of(request), "SKERRY_RUN_DIR": f"/{_RUN_FOLDER}"}
+    set_all = [word for item in variables.items() for word in ("--setenv", *item)]
+    words = ["bwrap", *bound, *system, *apart, *user, "--clearenv", *set_all]
+    return [*words, *ENTRYPOINT], {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+
+
+def plain_command(request: BuildRequest, platform: Platform, trees: Trees) -> Command:
+    """Return how to start the module as a child, through the image's own dynamic loader."""
+    environment = trees.environment / ENVIRONMENT_FOLDER if trees.environment else None
+    folders = [trees.host / HOST_FOLDER, environment, trees.app]
+    variables = environment_of(request)
+    models = variables["AZUREML_MODEL_DIR"].removeprefix(f"/{APP_FOLDER}/")
+    variables |= {
+        "PYTHONHOME": str(trees.base / "usr"),
+        "PYTHONPATH": ":".join(str(folder) for folder in folders if folder),
+        "AML_APP_ROOT": str(trees.app),
+        "AZUREML_MODEL_DIR": str(trees.app / models),
+        "SKERRY_RUN_DIR": str(trees.run),
+    }
+    libraries = trees.base / "usr/lib" / platform.triplet
+    loader = [str(trees.base / platform.loader), "--library-path", str(libraries)]
+    python = str(trees.base / ENTRYPOINT[0].lstrip("/"))
+    return [*loader, python, *ENTRYPOINT[1:]], variables
