@@ -17,6 +17,7 @@
     ├── NetworkError             the network failed; trying again may help
     │   ├── BrokerError          the MQTT broker did not take the connection
     │   └── RegistryError        the registry answered, but not with what was asked for
+    ├── DeadlineError            what was waited for did not happen in time
     ├── ModelError               the files of a model cannot be registered
     ├── ScorerError              ``score.py`` cannot work
     │   └── InitFailedError      its ``init()`` raised, or it could not be imported
@@ -168,6 +169,13 @@ class RegistryError(NetworkError):
     """The registry answered, but not with what was asked for."""
 
     code = "REGISTRY"
+
+
+class DeadlineError(SkerryError):
+    """What was waited for did not happen in time; it may still happen."""
+
+    code = "DEADLINE"
+    retryable = True
 
 
 class ModelError(SkerryError):

@@ -1,0 +1,267 @@
+"""The cloud's HTTP API as typed calls, one per line of ``docs/api.md``."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+from urllib.parse import quote
+
+from skerry.answers import (
+    Build,
+    Deployment,
+    Device,
+    Identity,
+    Info,
+    Model,
+    Module,
+    TelemetryPage,
+)
+from skerry.files import LocalFile
+from skerry.transport import Request, Transport
+from skerry_contract import shape
+from skerry_contract.names import Digest, Reference
+from skerry_contract.shape import Size
+
+UPLOAD_SILENCE_S = 300.0
+"""Seconds that the cloud may take to verify and sync what was uploaded."""
+_MANY = Size(0, 100_000)
+
+
+@dataclass(frozen=True, slots=True)
+class NewModel:
+    """What ``POST /v1/models`` takes."""
+
+    name: str
+    files: Sequence[LocalFile]
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+    framework: str = ""
+    framework_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewModule:
+    """What ``POST /v1/modules`` takes.
+
+    Attributes:
+        name: Name of the module.
+        models: Models as ``name:version``.
+        files: The scorer's folder.
+        entry_script: Path of the entry script among ``files``.
+        environment: Path of the environment file among ``files``; empty for none.
+        platforms: OCI platforms to build for.
+        check: Whether to run ``init()`` and the golden set while building.
+    """
+
+    name: str
+    models: Sequence[str]
+    files: Sequence[LocalFile]
+    entry_script: str
+    environment: str
+    platforms: Sequence[str]
+    check: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryQuery:
+    """Which items ``GET /v1/telemetry`` gives; what is None is not asked about."""
+
+    device: str | None = None
+    module: str | None = None
+    stream: str | None = None
+
+
+class Api:
+    """One server's API.
+
+    Every call raises what the server said went wrong, as the error that it named, and
+    ``NetworkError`` where there was no talking to it.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.url = transport.url
+
+    def info(self) -> Info:
+        """Return what server this is."""
+        return self._transport.ask(Info, Request("GET", "/v1/info"))
+
+    # --- blobs ---------------------------------------------------------------------------------
+
+    def has_blob(self, digest: Digest) -> bool:
+        """Tell whether the cloud holds these bytes already."""
+        return self._transport.exists(f"/v1/blobs/{digest}")
+
+    def put_blob(self, file: LocalFile) -> None:
+        """Upload a file; the cloud refuses bytes that are not what the digest says."""
+        self._transport.send(
+            Request(
+                "PUT",
+                f"/v1/blobs/{file.digest}",
+                # An empty file would go out as an endless body of no known length.
+                body=(lambda: file.source.open("rb")) if file.size else b"",
+                content_type="application/octet-stream",
+                read_timeout_s=UPLOAD_SILENCE_S,
+            )
+        )
+
+    def copy_blob(self, digest: str, sink: Callable[[bytes], object], *, max_bytes: int) -> None:
+        """Hand the bytes of a blob to ``sink`` in pieces; the caller checks their digest."""
+        self._transport.copy(f"/v1/blobs/{digest}", sink, max_bytes=max_bytes)
+
+    # --- models --------------------------------------------------------------------------------
+
+    def register_model(self, new: NewModel) -> Model:
+        """Register files that were uploaded as the next version of a model."""
+        body = {
+            "name": new.name,
+            "files": _files(new.files),
+            "description": new.description,
+            "tags": new.tags,
+            "properties": new.properties,
+            "framework": new.framework,
+            "framework_version": new.framework_version,
+        }
+        return self._transport.ask(Model, _post("/v1/models", body))
+
+    def models(self, name: str = "") -> Sequence[Model]:
+        """Return the latest version of each model, or all versions of one."""
+        return self._transport.ask(_Models, Request("GET", _path("models", name))).models
+
+    def model(self, which: Reference) -> Model:
+        """Return one version of a model, with its files."""
+        return self._transport.ask(Model, Request("GET", _one("models", which)))
+
+    def delete_model(self, which: Reference) -> None:
+        """Delete one version of a model that no module uses."""
+        self._transport.send(Request("DELETE", _one("models", which)))
+
+    # --- modules -------------------------------------------------------------------------------
+
+    def build_module(self, new: NewModule) -> Build:
+        """Start to build the next version of a module."""
+        body = {
+            "name": new.name,
+            "models": list(new.models),
+            "files": _files(new.files),
+            "entry_script": new.entry_script,
+            "environment": new.environment,
+            "platforms": list(new.platforms),
+            "check": new.check,
+        }
+        return self._transport.ask(Build, _post("/v1/modules", body))
+
+    def build(self, build_id: str, after: int) -> Build:
+        """Return a build and the lines of its log that follow line ``after``."""
+        path = f"/v1/builds/{quote(build_id, safe='')}"
+        return self._transport.ask(Build, Request("GET", path, query={"after": after}))
+
+    def modules(self, name: str = "") -> Sequence[Module]:
+        """Return the latest version of each module, or all versions of one."""
+        return self._transport.ask(_Modules, Request("GET", _path("modules", name))).modules
+
+    def module(self, which: Reference) -> Module:
+        """Return one version of a module, with its images."""
+        return self._transport.ask(Module, Request("GET", _one("modules", which)))
+
+    def delete_module(self, which: Reference) -> None:
+        """Delete one version of a module that no deployment uses."""
+        self._transport.send(Request("DELETE", _one("modules", which)))
+
+    # --- devices -------------------------------------------------------------------------------
+
+    def add_device(self, device: str, tags: Mapping[str, str]) -> Device:
+        """Make a device known, so that it can be flashed."""
+        return self._transport.ask(Device, _post("/v1/devices", {"id": device, "tags": tags}))
+
+    def devices(self) -> Sequence[Device]:
+        """Return all devices."""
+        return self._transport.ask(_Devices, Request("GET", "/v1/devices")).devices
+
+    def device(self, device: str) -> Device:
+        """Return one device with all that it reports."""
+        return self._transport.ask(Device, Request("GET", _path("devices", device)))
+
+    def remove_device(self, device: str) -> None:
+        """Forget a device; its token ends at once."""
+        self._transport.send(Request("DELETE", _path("devices", device)))
+
+    def new_identity(self, device: str) -> Identity:
+        """Return a new identity of a device; the one before ends at once."""
+        return self._transport.ask(Identity, _post(f"{_path('devices', device)}/identity", {}))
+
+    # --- deployments and telemetry -------------------------------------------------------------
+
+    def push(self, manifest: bytes) -> Deployment:
+        """Push a manifest as it was written; the cloud judges it."""
+        request = Request("POST", "/v1/deployments", body=manifest, content_type="application/yaml")
+        return self._transport.ask(Deployment, request)
+
+    def deployments(self) -> Sequence[Deployment]:
+        """Return the latest version of each deployment."""
+        request = Request("GET", "/v1/deployments")
+        return self._transport.ask(_Deployments, request).deployments
+
+    def deployment(self, name: str, version: int | None = None) -> Deployment:
+        """Return one version of a deployment, the latest by default."""
+        path = f"{_path('deployments', name)}/{version or 'latest'}"
+        return self._transport.ask(Deployment, Request("GET", path))
+
+    def delete_deployment(self, which: Reference) -> None:
+        """Withdraw one version of a deployment from its devices."""
+        self._transport.send(Request("DELETE", _one("deployments", which)))
+
+    def telemetry(
+        self, query: TelemetryQuery, *, after: int | None, limit: int, wait_s: float
+    ) -> TelemetryPage:
+        """Return stored items.
+
+        Args:
+            query: Which ones.
+            after: Only those that follow this cursor; None for the newest ones.
+            limit: At most so many, above 0.
+            wait_s: Seconds to wait for the first one, if there is none yet.
+        """
+        request = Request(
+            "GET",
+            "/v1/telemetry",
+            query={**shape.write(query), "after": after, "limit": limit, "wait_s": wait_s},
+            read_timeout_s=wait_s + 30.0,
+        )
+        return self._transport.ask(TelemetryPage, request)
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    models: Annotated[tuple[Model, ...], _MANY]
+
+
+@dataclass(frozen=True, slots=True)
+class _Modules:
+    modules: Annotated[tuple[Module, ...], _MANY]
+
+
+@dataclass(frozen=True, slots=True)
+class _Devices:
+    devices: Annotated[tuple[Device, ...], _MANY]
+
+
+@dataclass(frozen=True, slots=True)
+class _Deployments:
+    deployments: Annotated[tuple[Deployment, ...], _MANY]
+
+
+def _post(path: str, body: Mapping[str, object]) -> Request:
+    return Request("POST", path, body=shape.dump(body))
+
+
+def _path(collection: str, name: str) -> str:
+    return f"/v1/{collection}/{quote(name, safe='')}" if name else f"/v1/{collection}"
+
+
+def _one(collection: str, which: Reference) -> str:
+    return f"{_path(collection, which.name)}/{which.version}"
+
+
+def _files(files: Sequence[LocalFile]) -> list[dict[str, object]]:
+    return [{"path": file.path, "digest": file.digest, "size": file.size} for file in files]

@@ -1,0 +1,112 @@
+"""``skerry up``: start a server here, and say what to type next."""
+
+import importlib.util
+import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from skerry import server as servers
+from skerry.answers import BrokerAddress
+from skerry.commands.arguments import DEVICE
+from skerry.server import Server
+from skerry.session import FAILED, Session, with_session
+from skerry_contract.errors import NotFoundError
+
+
+@click.command(epilog="Example: skerry up --data ./skerry-data --port 7700")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("skerry-data"),
+    show_default=True,
+    help="Folder of all that the server stores; skerry.toml in it may hold these options.",
+)
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--public-host", help="Name or address by which devices reach it.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port of the API.  [default: 7700]")
+@click.option("--broker", type=click.Choice(["auto", "mosquitto", "nats", "external"]))
+@click.option(
+    "--broker-port", type=click.IntRange(0, 65_535), help="Port of the broker.  [default: 1883]"
+)
+@click.option("--tls/--no-tls", default=None, help="Whether API and broker speak TLS.")
+@click.option("--fleet", type=DEVICE, help="Id of the fleet.  [default: home]")
+@with_session
+def up(session: Session, /, data: Path, **options: str | int | bool | None) -> None:
+    """Start a server on this machine: registry, compiler, broker and API in one.
+
+    It runs until Ctrl-C. The exit status is the server's own.
+    """
+    if importlib.util.find_spec("skerry_cloud") is None:
+        remedy = "Install Skerry with its extra 'cloud'."
+        raise NotFoundError("the server is not installed here", remedy=remedy)
+    with _interrupted_by(signal.SIGTERM):
+        try:
+            server = servers.start(servers.command(data, options))
+        except servers.ServerEndedError as error:
+            # It has said why on stderr, which is ours.
+            raise click.exceptions.Exit(error.status if error.status > 0 else FAILED) from error
+        try:
+            _tell(session, server)
+            status = server.child.wait()
+        except KeyboardInterrupt:
+            session.output.note("stopping the server …")
+            server.stop()
+            return
+        finally:
+            server.stop()
+    session.output.note(f"the server ended by itself with status {status}")
+    raise click.exceptions.Exit(status if status > 0 else FAILED)
+
+
+def _tell(session: Session, server: Server) -> None:
+    found = {"url": server.ready.url, "broker": server.ready.broker, "login": server.ready.login}
+    hint = ""
+    if not servers.put_login(server, session.login_file):
+        hint = (
+            f"\n{session.login_file} belongs to another server and was left alone; first type\n"
+            f"  export SKERRY_LOGIN={shlex.quote(server.ready.login)}\n"
+        )
+    session.output.result(found, welcome(server, hint))
+
+
+def welcome(server: Server, hint: str) -> str:
+    """Return what a person needs to go on from here."""
+    return f"""\
+Skerry serves at {server.ready.url}. Stop it with Ctrl-C.
+{hint}
+Flash a device:     skerry device add porch-camera
+                    skerry device flash porch-camera --output ./porch-camera
+                    ./porch-camera/run.sh
+Push a deployment:  skerry deployment push manifest.yaml
+Read telemetry:     skerry telemetry tail
+  or with any MQTT client:
+  {subscribe_line(server.ready.broker)}"""
+
+
+def subscribe_line(broker: BrokerAddress) -> str:
+    """Return the command that reads all telemetry from the broker."""
+    words = ["mosquitto_sub", "-h", broker.host, "-p", str(broker.port), "-q", "1", "-v"]
+    if broker.username:
+        words += ["-u", broker.username, "-P", broker.password]
+    if broker.ca:
+        words += ["--cafile", broker.ca]
+    return shlex.join([*words, "-t", "skerry/v1/+/+/t/#"])
+
+
+@contextmanager
+def _interrupted_by(number: signal.Signals) -> Iterator[None]:
+    """Turn a signal into the same as Ctrl-C."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

@@ -1,0 +1,374 @@
+"""Every command as people type it, against a cloud over HTTP."""
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.fake_cloud import TOKEN, FakeCloud
+from support.skerry_command import Skerry
+
+pytestmark = pytest.mark.integration
+
+FAILURE = {
+    "code": "INIT_FAILED",
+    "text": "face-detector:3 cannot start",
+    "remedy": "Mend score.py.",
+    "detail": 'File "score.py", line 7, in init\nFileNotFoundError: labels.txt\x1b[31m',
+}
+
+
+def reported(phase: str, **more: Any) -> dict[str, Any]:
+    return {
+        "boot": "b1",
+        "ts": "2026-01-02T03:04:05Z",
+        "version": 3,
+        "deployment": "faces:3",
+        "phase": phase,
+        "committed": 2,
+        "progress": {"total": 4000, "present": 3000, "pulled": 1000},
+        **more,
+    }
+
+
+# --- models -----------------------------------------------------------------------------------
+
+
+def test_a_folder_is_registered_under_its_own_name_and_sent_once(
+    skerry: Skerry, cloud: FakeCloud, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "model.h5").write_bytes(b"weights")
+    (folder / "deep" / "copy.h5").write_bytes(b"weights")
+    (folder / "empty").write_bytes(b"")
+    command = ("model", "register", "-p", folder, "-n", "sentiment", "--tag", "task=text")
+
+    first = skerry.ok(*command)
+    assert first.startswith("sentiment:1\n")
+    assert sum(line.startswith("PUT ") for line in cloud.requests) == 2
+    cloud.requests.clear()
+    second = json.loads(skerry.ok(*command, "--output", "json"))
+
+    assert second["version"] == 2
+    assert second["tags"] == {"task": "text"}
+    assert [file["path"] for file in second["files"]] == [
+        "models/deep/copy.h5",
+        "models/empty",
+        "models/model.h5",
+    ]
+    assert not any(line.startswith("PUT ") for line in cloud.requests)
+
+
+def test_a_single_file_is_registered_at_the_top(skerry: Skerry, tmp_path: Path) -> None:
+    (tmp_path / "face.tflite").write_bytes(b"x" * 3_000_000)
+    made = json.loads(
+        skerry.ok("model", "register", "-p", "face.tflite", "-n", "face", "--output", "json")
+    )
+    assert [(file["path"], file["size"]) for file in made["files"]] == [("face.tflite", 3_000_000)]
+
+
+def test_what_cannot_be_a_model_is_refused_before_anything_is_sent(
+    skerry: Skerry, cloud: FakeCloud, tmp_path: Path
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "good").write_bytes(b"good")
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "models" / "link").symlink_to("../secret")
+
+    done = skerry("model", "register", "-p", "models", "-n", "m")
+
+    assert done.returncode == 1
+    assert "models/link is a link that leads out of the folder [MODEL]" in done.stderr
+    assert cloud.requests == []
+
+
+def test_a_model_comes_back_verified_and_never_over_something_else(
+    skerry: Skerry, cloud: FakeCloud, tmp_path: Path
+) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "a b.txt").write_bytes(b"hello")
+    skerry.ok("model", "register", "-p", "m", "-n", "greeting")
+
+    skerry.ok("model", "download", "greeting:1", "--to", "back/here")
+    assert (tmp_path / "back/here/m/a b.txt").read_bytes() == b"hello"
+
+    refused = skerry("model", "download", "greeting:1", "--to", "back/here")
+    assert refused.returncode == 1
+    assert "[CONFLICT]" in refused.stderr
+
+    (tmp_path / "back/here/mine").write_bytes(b"")
+    skerry.ok("model", "download", "greeting:1", "--to", "back/here", "--force")
+    assert not (tmp_path / "back/here/mine").exists()
+
+    digest = cloud.models["greeting"][0]["files"][0]["digest"]
+    cloud.blobs[digest] = b"hullo"
+    spoiled = skerry("model", "download", "greeting:1", "--to", "back/here", "--force")
+    assert spoiled.returncode == 1
+    assert "[DIGEST]" in spoiled.stderr
+    assert (tmp_path / "back/here/m/a b.txt").read_bytes() == b"hello"
+    assert [path.name for path in (tmp_path / "back").iterdir()] == ["here"]
+
+
+def test_a_model_whose_names_lead_out_of_the_folder_is_not_downloaded(
+    skerry: Skerry, cloud: FakeCloud, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_bytes(b"hello")
+    skerry.ok("model", "register", "-p", "f", "-n", "evil")
+    cloud.models["evil"][0]["files"][0]["path"] = "../../escaped"
+
+    done = skerry("model", "download", "evil:1")
+
+    assert done.returncode == 1
+    assert "is no relative path [MODEL]" in done.stderr
+    assert not (tmp_path / "evil-1").exists()
+
+
+def test_a_model_that_a_module_uses_stays(skerry: Skerry, cloud: FakeCloud, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"hello")
+    skerry.ok("model", "register", "-p", "f", "-n", "used")
+    cloud.modules["scorer"] = [{"name": "scorer", "version": 1, "models": ["used:1"]}]
+
+    done = skerry("model", "delete", "used:1", "--output", "json")
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["code"] == "CONFLICT"
+    assert "model used:1 is part of scorer:1 [CONFLICT]" in done.stderr
+    del cloud.modules["scorer"]
+    skerry.ok("model", "delete", "used:1")
+
+
+# --- modules ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scorer(tmp_path: Path) -> Path:
+    folder = tmp_path / "scorer"
+    folder.mkdir()
+    (folder / "score.py").write_text("def init(): ...\ndef run(data): ...\n")
+    (folder / "environment.txt").write_text("")
+    (folder / "notes").mkdir()
+    (folder / "notes" / "long.md").write_text("not for devices")
+    (folder / "module.toml").write_text(
+        'name = "scorer"\nmodels = ["face:1"]\nleave_out = ["notes"]\n'
+    )
+    return folder
+
+
+def test_a_module_is_built_from_its_recipe_with_the_log_on_stderr(
+    skerry: Skerry, cloud: FakeCloud, scorer: Path
+) -> None:
+    done = skerry("module", "build", scorer, "--platform", "linux/arm64", "--no-check")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("scorer:1\n\nlinux/arm64  sha256:2222")
+    assert "reused" in done.stdout
+    assert done.stderr.splitlines()[-2:] == ["building scorer", "resolving"]
+    order = cloud.builds["b1"]["order"]
+    assert [file["path"] for file in order["files"]] == ["environment.txt", "score.py"]
+    assert order["models"] == ["face:1"]
+    assert order["environment"] == "environment.txt"
+    assert order["check"] is False
+
+
+def test_a_build_that_fails_shows_the_traceback_of_the_scorer(
+    skerry: Skerry, cloud: FakeCloud, scorer: Path
+) -> None:
+    cloud.build_error = FAILURE
+
+    done = skerry("module", "build", scorer, "-n", "other", "--output", "json")
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["code"] == "INIT_FAILED"
+    assert "  | FileNotFoundError: labels.txt" in done.stderr
+
+
+def test_an_entry_script_that_is_not_there_is_named_with_what_is(
+    skerry: Skerry, scorer: Path
+) -> None:
+    done = skerry("module", "build", scorer, "--entry-script", "main.py")
+    assert done.returncode == 1
+    assert "has no main.py [SCORER]" in done.stderr
+    assert "score.py" in done.stderr
+
+
+# --- devices and deployments --------------------------------------------------------------------
+
+
+def test_a_device_is_added_shown_and_removed(skerry: Skerry, cloud: FakeCloud) -> None:
+    skerry.ok("device", "add", "porch", "--tag", "site=porto")
+    assert "reported  nothing yet" in skerry.ok("device", "show", "porch")
+    again = skerry("device", "add", "porch")
+    assert (again.returncode, "[CONFLICT]" in again.stderr) == (1, True)
+    assert skerry.ok("device", "list").splitlines()[1].split() == [
+        *("porch", "unknown", "-", "-", "site=porto")
+    ]
+    skerry.ok("device", "remove", "porch")
+    assert cloud.devices == {}
+
+
+def test_a_device_shows_why_it_refused_with_the_traceback(
+    skerry: Skerry, cloud: FakeCloud
+) -> None:
+    skerry.ok("device", "add", "porch")
+    module = {
+        "image": "face-detector:2",
+        "digest": "sha256:" + "3" * 64,
+        "revision": "r2",
+        "state": "serving",
+    }
+    bad = {"module": "cam", "image": "face-detector:3", "digest": "d", "revision": "r3"}
+    bad |= {"failure": FAILURE, "ts": "2026-01-02T03:04:05Z"}
+    cloud.devices["porch"] |= {
+        "presence": "online",
+        "reported": reported("refused", modules={"cam": module}, bad=[bad], failure=FAILURE),
+    }
+
+    shown = skerry.ok("device", "show", "porch")
+
+    assert "version 3 (faces:3), refused; last good version 2; pulled 1000 B of 3.9 KiB" in shown
+    assert "cam     face-detector:2  serving" in shown
+    assert "module cam (face-detector:3): face-detector:3 cannot start [INIT_FAILED]" in shown
+    assert shown.count("FileNotFoundError: labels.txt") == 1
+    assert "\x1b" not in shown
+
+
+def test_a_manifest_that_the_server_refuses_says_where_it_is_wrong(
+    skerry: Skerry, tmp_path: Path
+) -> None:
+    (tmp_path / "m.yaml").write_text("name: faces\n")
+    done = skerry("deployment", "push", "m.yaml")
+    assert done.returncode == 1
+    assert "line 3, column 5" in done.stderr
+    assert "[MANIFEST]" in done.stderr
+
+
+def push(skerry: Skerry, *devices: str) -> None:
+    manifest = {"name": "faces", "target": {"devices": devices}, "modules": {}}
+    out = skerry.ok("deployment", "push", "-", stdin=json.dumps(manifest))
+    assert "skerry deployment show faces:1 --watch" in out
+
+
+@pytest.mark.parametrize(("phases", "status"), [(("committed",) * 2, 0), (("committed", "refused"), 1)])
+def test_watching_ends_when_every_device_has_settled(
+    skerry: Skerry, cloud: FakeCloud, phases: tuple[str, str], status: int
+) -> None:
+    push(skerry, "porch", "attic")
+    for device, phase in zip(cloud.deployments["faces"][0]["devices"], phases, strict=True):
+        device["phase"] = phase
+    done = skerry("deployment", "show", "faces", "--watch")
+    assert done.returncode == status
+
+
+def test_watching_gives_up_in_time_and_names_who_is_missing(
+    skerry: Skerry, cloud: FakeCloud
+) -> None:
+    push(skerry, "porch")
+    done = skerry("deployment", "show", "faces:1", "--watch", "--timeout", "0.1")
+    assert done.returncode == 1
+    assert "porch (idle, online)" in done.stderr
+    assert "[DEADLINE]" in done.stderr
+
+
+def test_telemetry_is_one_line_an_item_and_one_json_a_line(
+    skerry: Skerry, cloud: FakeCloud
+) -> None:
+    for number in range(1, 4):
+        item = {"device": "porch", "module": "cam", "stream": "scores", "boot": "b1"}
+        cloud.telemetry.append({**item, "seq": number, "ts": f"T{number}", "data": {"n": number}})
+
+    shown = skerry.ok("telemetry", "tail", "--no-follow", "-n", "2", "--device", "porch")
+    assert shown.splitlines() == [
+        'T2 porch cam/scores {"n": 2}',
+        'T3 porch cam/scores {"n": 3}',
+    ]
+    rows = skerry.ok("telemetry", "tail", "--no-follow", "--output", "json").splitlines()
+    assert [json.loads(row)["seq"] for row in rows] == [1, 2, 3]
+    assert skerry.ok("telemetry", "tail", "--no-follow", "--device", "attic") == ""
+
+
+# --- logins and failures --------------------------------------------------------------------------
+
+
+def test_a_login_is_tried_before_it_is_kept_and_only_its_owner_reads_it(
+    skerry: Skerry, cloud: FakeCloud
+) -> None:
+    before = skerry.login_file.read_bytes()
+    refused = skerry("login", cloud.url, "--token", "wrong")
+    assert refused.returncode == 3
+    assert "[UNAUTHORIZED]" in refused.stderr
+    assert skerry.login_file.read_bytes() == before
+
+    skerry.login_file.unlink()
+    assert "home" in skerry.ok("login", cloud.url + "/", "--token", "-", stdin=f"{TOKEN}\n")
+    assert skerry.login_file.stat().st_mode & 0o777 == 0o600
+    skerry.ok("model", "list")
+
+
+def test_without_a_login_the_way_to_one_is_told(skerry: Skerry) -> None:
+    skerry.login_file.unlink()
+    done = skerry("model", "list")
+    assert done.returncode == 3
+    assert "skerry up" in done.stderr
+
+
+def test_a_server_that_is_not_there_is_status_3_and_json_when_asked(
+    skerry: Skerry, cloud: FakeCloud
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        skerry.login_file.write_text(json.dumps({"url": url, "token": TOKEN}))
+        done = skerry("device", "add", "porch", "--output", "json")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["error"]["code"] == "NET"
+    assert url in done.stderr
+
+
+def test_a_passing_trouble_is_overcome_and_a_post_is_not_repeated(
+    skerry: Skerry, cloud: FakeCloud
+) -> None:
+    cloud.trouble = [503, 502]
+    skerry.ok("model", "list")
+    cloud.trouble = [503]
+    done = skerry("device", "add", "porch")
+    assert done.returncode == 1
+    assert cloud.requests.count("POST /v1/devices") == 1
+
+
+def test_wrong_usage_is_status_2(skerry: Skerry) -> None:
+    for words in (
+        ["model", "show", "no-version"],
+        ["device", "add", "../evil"],
+        ["device", "flash", "porch"],
+        ["model", "register", "-p", "x", "-n", "m", "--tag", "nothing"],
+        ["nonsense"],
+    ):
+        assert skerry(*words).returncode == 2, words
+
+
+def test_every_command_has_an_example_in_its_help(skerry: Skerry) -> None:
+    nouns = {
+        "model": "register list show download delete",
+        "module": "build list show delete",
+        "device": "add flash list show remove",
+        "deployment": "push list show delete",
+        "telemetry": "tail",
+    }
+    for noun, verbs in nouns.items():
+        for verb in verbs.split():
+            assert f"Example: skerry {noun} {verb}" in skerry.ok(noun, verb, "--help")
+
+
+def test_tables_that_go_to_a_file_are_plain_and_uncut(
+    skerry: Skerry, cloud: FakeCloud, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_bytes(b"x")
+    skerry.ok("model", "register", "-p", "f", "-n", "m", "--description", "[bold] " + "long " * 80)
+    shown = skerry.ok("model", "list")
+    assert len(shown.splitlines()) == 2
+    assert "[bold] " + "long " * 79 in shown
+    assert shown.isascii()
+    assert os.linesep.join(shown.splitlines())
