@@ -1,0 +1,286 @@
+"""Builds: one module at a time is compiled in the background, and its log can be followed."""
+
+import logging
+import queue
+import secrets
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from sqlalchemy import Connection, func, select, update
+
+from skerry_cloud.blobs import BlobStore
+from skerry_cloud.clock import Clock
+from skerry_cloud.database import Database, build_lines, builds, next_number
+from skerry_cloud.registry.files import MAX_FILES, File, check_files
+from skerry_cloud.registry.models import Model, find_model
+from skerry_cloud.registry.modules import Image, Module, find_module, insert_module
+from skerry_contract import shape
+from skerry_contract.errors import ConflictError, NotFoundError, ScorerError, SkerryError
+from skerry_contract.manifest import Name, ReferenceText
+from skerry_contract.messages import MAX_DETAIL_CHARS
+from skerry_contract.names import Reference, parse_reference
+from skerry_contract.shape import Size, Text
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 100
+"""Builds that may wait for their turn."""
+MAX_LINES = 10_000
+"""Lines of a log that are kept."""
+MAX_LINE_CHARS = 4000
+PAGE_LINES = 1000
+"""Lines that one answer holds."""
+
+State = Literal["running", "succeeded", "failed"]
+_Path = Annotated[str, Text(max_length=1024)]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOrder:
+    """What is to be built, as the next version of its name.
+
+    Attributes:
+        name: What the module is called.
+        files: The scorer's folder, uploaded already.
+        entry_script: Path of the entry script among ``files``.
+        models: Models as ``name:version``.
+        environment: Path of the environment file among ``files``; empty for none.
+        platforms: OCI platforms to build for.
+        check: Whether to run ``init()`` and the golden set while building.
+    """
+
+    name: Name
+    files: Annotated[tuple[File, ...], Size(0, MAX_FILES)]
+    entry_script: _Path
+    models: Annotated[tuple[ReferenceText, ...], Size(0, 100)] = ()
+    environment: _Path = ""
+    platforms: Annotated[
+        tuple[Annotated[str, Text(r"linux/[a-z0-9]+(/[a-z0-9]+)?", 40, "an OCI platform")], ...],
+        Size(1, 8),
+    ] = ("linux/amd64",)
+    check: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An order with all that it refers to.
+
+    Attributes:
+        reference: Name and version of the module to be.
+        order: What was asked for.
+        models: The models it names.
+    """
+
+    reference: Reference
+    order: BuildOrder
+    models: Sequence[Model]
+
+
+Compile = Callable[[Job, str, Callable[[str], None]], Image]
+"""Called as ``(job, platform, progress)``; stores the image's blobs and says what it made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A module in the making.
+
+    Attributes:
+        id: What it is asked for by.
+        reference: Name and version of the module.
+        state: How it stands.
+        log: Lines by number, those that were asked for.
+        module: What came out, once it succeeded and as long as it is not deleted.
+        error: Why it failed: code, text, remedy and detail.
+        created: When it was ordered, in seconds since 1970.
+    """
+
+    id: str
+    reference: Reference
+    state: State
+    created: float
+    log: Mapping[int, str] = field(default_factory=dict)
+    module: Module | None = None
+    error: Mapping[str, Any] | None = None
+
+
+class Builds:
+    """Orders, runs and remembers builds; ``start`` begins to work them off, ``stop`` ends it.
+
+    Raises:
+        Nothing of a build: what it raises is stored with it.
+    """
+
+    def __init__(
+        self, database: Database, blobs: BlobStore, compile_image: Compile, clock: Clock
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._compile = compile_image
+        self._clock = clock
+        self._waiting: queue.Queue[tuple[str, Job] | None] = queue.Queue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="builds", daemon=True)
+
+    def start(self) -> None:
+        """Give up what an earlier process left unfinished, and begin to work."""
+        error = ConflictError(
+            "the server was restarted during the build", remedy="Start the build again."
+        )
+        with self._database.read() as connection:
+            left = list(connection.scalars(select(builds.c.id).where(builds.c.state == "running")))
+        for build in left:
+            self._finish(build, "failed", error)
+        self._thread.start()
+
+    def stop(self, *, within_s: float) -> bool:
+        """End after the build that is under way; return whether that was in time.
+
+        What still waited or runs on is given up at the next start.
+        """
+        self._stopping.set()
+        self._waiting.put(None)
+        if self._thread.ident is not None:
+            self._thread.join(within_s)
+        return not self._thread.is_alive()
+
+    def order(self, order: BuildOrder) -> Build:
+        """Take an order and return the build that will carry it out.
+
+        Raises:
+            ModelError, ScorerError, NotFoundError: The order names what is not there.
+            ConflictError: Too many builds are waiting already.
+        """
+        check_files(order.files, self._blobs, owner=f"module {order.name}")
+        _check_scripts(order)
+        with self._database.write() as connection:
+            models = [find_model(connection, parse_reference(text)) for text in order.models]
+            _check_room(connection)
+            version = next_number(connection, "module", order.name)
+            build = Build(
+                secrets.token_hex(8), Reference(order.name, version), "running", self._clock()
+            )
+            row = {
+                "id": build.id,
+                "module": order.name,
+                "version": version,
+                "state": build.state,
+                "order": shape.write(order),
+                "created": build.created,
+            }
+            connection.execute(builds.insert(), row)
+        self._waiting.put((build.id, Job(build.reference, order, models)))
+        return build
+
+    def get(self, build: str, *, after: int = 0) -> Build:
+        """Return a build and up to ``PAGE_LINES`` lines of its log that follow line ``after``.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(select(builds).where(builds.c.id == build)).one_or_none()
+            if row is None:
+                raise NotFoundError(f"there is no build {build}")
+            lines = connection.execute(
+                select(build_lines.c.n, build_lines.c.text)
+                .where(build_lines.c.build == build, build_lines.c.n > after)
+                .order_by(build_lines.c.n)
+                .limit(PAGE_LINES)
+            )
+            reference = Reference(row.module, row.version)
+            module = None
+            if row.state == "succeeded":
+                try:
+                    module = find_module(connection, reference)
+                except NotFoundError:
+                    module = None  # deleted since
+            found = dict(lines.tuples().all())
+            return Build(row.id, reference, row.state, row.created, found, module, row.error)
+
+    # --- the worker's thread -------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (item := self._waiting.get()) is not None and not self._stopping.is_set():
+            build, job = item
+            try:
+                self._run(build, job)
+            except SkerryError as error:
+                self._finish(build, "failed", error)
+            except Exception as error:
+                # The worker outlives whatever one build does.
+                log.exception("build %s of %s", build, job.reference)
+                text = f"the build of {job.reference} broke: {type(error).__name__}: {error}"
+                self._finish(build, "failed", SkerryError(text, remedy="See the server's log."))
+
+    def _run(self, build: str, job: Job) -> None:
+        lines = _Lines(self._database, build)
+        images = {}
+        for platform in job.order.platforms:
+            lines.add(f"building {job.reference} for {platform}")
+            images[platform] = self._compile(job, platform, lines.add)
+        references = [model.reference for model in job.models]
+        order = job.order
+        module = Module(
+            job.reference,
+            references,
+            order.entry_script,
+            order.environment,
+            images,
+            self._clock(),
+        )
+        with self._database.write() as connection:
+            for reference in references:
+                find_model(connection, reference)  # it may have been deleted meanwhile
+            insert_module(connection, module)
+            mine = builds.c.id == build
+            done = {"state": "succeeded", "finished": self._clock()}
+            connection.execute(update(builds).where(mine).values(done))
+
+    def _finish(self, build: str, state: State, error: SkerryError) -> None:
+        told = {
+            "code": error.code,
+            "text": error.text,
+            "remedy": error.remedy,
+            "detail": error.detail[-MAX_DETAIL_CHARS:],
+        }
+        values = {"state": state, "error": told, "finished": self._clock()}
+        with self._database.write() as connection:
+            connection.execute(update(builds).where(builds.c.id == build).values(values))
+
+
+class _Lines:
+    """The log of one build."""
+
+    def __init__(self, database: Database, build: str) -> None:
+        self._database = database
+        self._build = build
+        self._n = 0
+
+    def add(self, text: str) -> None:
+        """Store one line; those above the limit are passed over, and the last one says so."""
+        self._n += 1
+        if self._n > MAX_LINES:
+            return
+        kept = "… the rest of this log was not kept" if self._n == MAX_LINES else text
+        row = {"build": self._build, "n": self._n, "text": kept[:MAX_LINE_CHARS]}
+        with self._database.write() as connection:
+            connection.execute(build_lines.insert(), row)
+
+
+def _check_scripts(order: BuildOrder) -> None:
+    paths = [file.path for file in order.files]
+    for role, path in (("entry script", order.entry_script), ("environment", order.environment)):
+        if path not in paths and (path or role == "entry script"):
+            raise ScorerError(
+                f"module {order.name}: there is no {role} {path!r}",
+                remedy=f"These files were sent: {', '.join(sorted(paths)[:20])}.",
+            )
+
+
+def _check_room(connection: Connection) -> None:
+    running = select(func.count()).select_from(builds).where(builds.c.state == "running")
+    waiting = connection.scalar(running) or 0
+    if waiting >= MAX_WAITING:
+        raise ConflictError(f"{waiting} builds are waiting", remedy="Try again when some are done.")

@@ -1,0 +1,329 @@
+"""Tables, and the two ways to use them: ``read`` and ``write``.
+
+Plain SQL through SQLAlchemy's Core, in SQLite by default and without anything that PostgreSQL does
+not know. Times are seconds since 1970. Numbers that must never be given out twice (versions) come
+from ``counters``, which outlive what they counted.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Engine,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from skerry_contract.errors import ConflictError
+
+SCHEMA = 1
+"""Grows when a table changes."""
+_BUSY_S = 30
+
+metadata = MetaData()
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+_Name = String(63)
+_Digest = String(71)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("kind", String(32), primary_key=True),
+    Column("name", String(127), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("name", _Name, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("description", Text, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("properties", JSON, nullable=False),
+    Column("framework", Text, nullable=False),
+    Column("framework_version", Text, nullable=False),
+    Column("created", Double, nullable=False),
+)
+model_files = Table(
+    "model_files",
+    metadata,
+    Column("model", _Name, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("path", String(1024), primary_key=True),
+    Column("digest", _Digest, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    ForeignKeyConstraint(["model", "version"], ["models.name", "models.version"]),
+)
+
+modules = Table(
+    "modules",
+    metadata,
+    Column("name", _Name, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("entry_script", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("created", Double, nullable=False),
+)
+module_models = Table(
+    "module_models",
+    metadata,
+    Column("module", _Name, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("model", _Name, nullable=False),
+    Column("model_version", Integer, nullable=False),
+    ForeignKeyConstraint(["module", "version"], ["modules.name", "modules.version"]),
+    # What keeps a model from being deleted under a module, whoever asks first.
+    ForeignKeyConstraint(["model", "model_version"], ["models.name", "models.version"]),
+)
+module_images = Table(
+    "module_images",
+    metadata,
+    Column("module", _Name, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("platform", String(63), primary_key=True),
+    Column("digest", _Digest, nullable=False, index=True),
+    Column("size", BigInteger, nullable=False),
+    Column("layers", JSON, nullable=False),
+    ForeignKeyConstraint(["module", "version"], ["modules.name", "modules.version"]),
+)
+
+builds = Table(
+    "builds",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("module", _Name, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("order", JSON, nullable=False),
+    Column("error", JSON),
+    Column("created", Double, nullable=False),
+    Column("finished", Double),
+)
+build_lines = Table(
+    "build_lines",
+    metadata,
+    Column("build", ForeignKey("builds.id"), primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("text", Text, nullable=False),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", _Name, primary_key=True),
+    Column("tags", JSON, nullable=False),
+    Column("token_hash", String(64), unique=True),
+    Column("created", Double, nullable=False),
+    Column("error", JSON),
+)
+removed_devices = Table(
+    # Their retained messages are cleared again whenever a broker comes back.
+    "removed_devices",
+    metadata,
+    Column("id", _Name, primary_key=True),
+)
+device_messages = Table(
+    "device_messages",
+    metadata,
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("body", JSON, nullable=False),
+    Column("received", Double, nullable=False),
+)
+device_desired = Table(
+    "device_desired",
+    metadata,
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("deployment", String(80), nullable=False),
+    Column("platform", String(63), nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("name", _Name, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("push", BigInteger, nullable=False, unique=True),
+    Column("description", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("manifest", JSON, nullable=False),
+    Column("created", Double, nullable=False),
+)
+deployment_devices = Table(
+    "deployment_devices",
+    metadata,
+    Column("name", _Name, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("device", ForeignKey("devices.id"), primary_key=True, index=True),
+    ForeignKeyConstraint(["name", "version"], ["deployments.name", "deployments.version"]),
+)
+deployment_modules = Table(
+    "deployment_modules",
+    metadata,
+    Column("name", _Name, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("module", _Name, primary_key=True),
+    Column("module_version", Integer, primary_key=True),
+    ForeignKeyConstraint(["name", "version"], ["deployments.name", "deployments.version"]),
+    ForeignKeyConstraint(["module", "module_version"], ["modules.name", "modules.version"]),
+)
+
+telemetry = Table(
+    "telemetry",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("device", _Name, nullable=False),
+    Column("boot", String(32), nullable=False),
+    Column("stream", String(127), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("ts", String(40), nullable=False),
+    Column("hist", Boolean, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("received", Double, nullable=False),
+    Index("telemetry_once", "device", "boot", "stream", "seq", unique=True),
+    Index("telemetry_by_stream", "device", "stream", "id"),
+    # An id is a cursor that people hold: the newest row's must not come again after it is gone.
+    sqlite_autoincrement=True,
+)
+positions = Table(
+    "positions",
+    metadata,
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("boot", String(32), primary_key=True),
+    Column("stream", String(127), primary_key=True),
+    Column("through", BigInteger, nullable=False),
+    Column("above", JSON, nullable=False),
+    Column("lost", BigInteger, nullable=False),
+    Column("updated", Double, nullable=False),
+)
+
+
+class Database:
+    """One database; its methods may be called from any thread.
+
+    Args:
+        url: SQLAlchemy URL.
+
+    Raises:
+        ConflictError: A newer server wrote it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_engine(url)
+        # SQLite has one writer at a time anyway; here they queue instead of polling its lock.
+        self._writing = threading.Lock()
+        if self._engine.dialect.name == "sqlite":
+            _prepare_sqlite(self._engine)
+        metadata.create_all(self._engine)
+        self._check_schema()
+
+    @classmethod
+    def in_file(cls, path: Path) -> "Database":
+        """Open the SQLite database in ``path``, making it if it is not there."""
+        path.touch(mode=0o600)
+        return cls(f"sqlite:///{path}")
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a view of one moment."""
+        with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a transaction: all of it is on disk when the block ends well, else nothing."""
+        with self._writing, self._engine.connect() as plain:
+            connection = plain.execution_options(skerry_write=True)
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _check_schema(self) -> None:
+        with self.write() as connection:
+            found = connection.scalar(
+                select(counters.c.value).where(counters.c.kind == "schema", counters.c.name == "")
+            )
+            if found is None:
+                row = {"kind": "schema", "name": "", "value": SCHEMA}
+                connection.execute(counters.insert(), row)
+            elif found != SCHEMA:
+                raise ConflictError(
+                    f"the database has schema {found}, this server knows {SCHEMA}",
+                    remedy="Start it with the version of Skerry that made the data folder.",
+                )
+
+
+def next_number(connection: Connection, kind: str, name: str) -> int:
+    """Count one up and return the new value; the first is 1, and none comes twice."""
+    mine = (counters.c.kind == kind) & (counters.c.name == name)
+    counted = update(counters).where(mine).values(value=counters.c.value + 1)
+    value = connection.scalar(counted.returning(counters.c.value))
+    if value is None:
+        connection.execute(counters.insert(), {"kind": kind, "name": name, "value": 1})
+        return 1
+    return int(value)
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert ``rows``, passing over those whose key exists already."""
+    if rows:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
+def put(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+    """Insert ``row``, or replace the one with its primary key."""
+    keys = [column.name for column in table.primary_key]
+    rest = {name: value for name, value in row.items() if name not in keys}
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(
+        dialect.insert(table).on_conflict_do_update(index_elements=keys, set_=rest), [row]
+    )
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        # We begin transactions ourselves, below.
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode = WAL",
+            # Devices forget what is acknowledged, so a commit must survive a power cut.
+            "synchronous = FULL",
+            f"busy_timeout = {_BUSY_S * 1000}",
+            "foreign_keys = ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A transaction that reads first and writes later could not wait for another's write.
+        writes = connection.get_execution_options().get("skerry_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,115 @@
+"""One MQTT message, read: what it is about, and whether it may be believed."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from skerry_cloud.fleet.messages import TYPES, Kind
+from skerry_contract import shape, topics
+from skerry_contract.errors import ContractError, NameInvalidError
+from skerry_contract.messages import MAX_PAYLOAD_BYTES, Batch
+
+_KINDS: frozenset[str] = frozenset(get_args(Kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it came.
+
+    Attributes:
+        topic: MQTT topic.
+        payload: Bytes of the payload.
+        retained: Whether the broker repeated it from its memory.
+        received: When, in seconds since 1970.
+    """
+
+    topic: str
+    payload: bytes
+    retained: bool
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The latest of one kind: what a device is, does or runs."""
+
+    device: str
+    kind: Kind
+    value: Any
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Telemetry or events.
+
+    Attributes:
+        device: Who sent them.
+        stream: ``module/stream`` or ``event/type``.
+        batch: The items.
+        data: The data of each, as JSON text.
+        message: What they came in.
+    """
+
+    device: str
+    stream: str
+    batch: Batch
+    data: tuple[str, ...]
+    message: Message
+
+
+def read(message: Message, fleet: str) -> Statement | Items | None:
+    """Read a message; None if it is not for us, such as what we sent ourselves.
+
+    Raises:
+        NameInvalidError: It is on no topic of the contract.
+        ContractError: Its payload is wrong; ``path`` leads to the field.
+    """
+    topic = topics.parse(message.topic)
+    # An empty payload is how a retained message is cleared.
+    if topic.fleet != fleet or not message.payload or topic.tail in _OURS:
+        return None
+    match topic.tail:
+        case (kind,) if kind in _KINDS:
+            known: Any = kind
+            value = _parse(TYPES[known], message)
+            _text(shape.write(value), ())
+            return Statement(topic.device, known, value, message)
+        case ("t", module, stream):
+            return _items(topic.device, f"{module}/{stream}", message)
+        case ("event", type_):
+            return _items(topic.device, f"event/{type_}", message)
+        case _:
+            raise NameInvalidError(f"nothing is expected on {message.topic}")
+
+
+_OURS = frozenset((tail,) for tail in topics.TO_DEVICE)
+
+
+def _items(device: str, stream: str, message: Message) -> Items:
+    batch: Batch = _parse(Batch, message)
+    lowest = min(item.seq for item in batch.items)
+    if batch.floor > lowest:
+        raise ContractError(f"is above {lowest}, which it sends", ("floor",), subject=message.topic)
+    data = []
+    for index, item in enumerate(batch.items):
+        _text(item.ts, ("items", index, "ts"))
+        data.append(_text(item.data, ("items", index, "data")))
+    return Items(device, stream, batch, tuple(data), message)
+
+
+def _text(value: Any, path: shape.Path) -> str:
+    """Return ``value`` as JSON text that every database and parser takes.
+
+    JSON from outside can hold what neither does: half a surrogate pair, or 1e999.
+    """
+    try:
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode("utf-8")
+    except ValueError as error:
+        raise ContractError(f"cannot be stored: {error}", path) from error
+    return text
+
+
+def _parse(kind: type[Any], message: Message) -> Any:
+    return shape.parse(kind, message.payload, max_bytes=MAX_PAYLOAD_BYTES, subject=message.topic)

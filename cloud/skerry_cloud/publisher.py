@@ -1,0 +1,104 @@
+"""Keep each device's retained ``desired`` message equal to the one in the database.
+
+One thread does it all and always reads the latest document, so an older one never comes after a
+newer one. Brokers are lossy: after every connect everything is published again.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable
+
+from sqlalchemy import select, union
+
+from skerry_cloud.database import Database, device_desired, devices, removed_devices
+from skerry_cloud.deployments.service import desired_document
+from skerry_cloud.link import Link
+from skerry_contract import topics
+from skerry_contract.topics import DeviceTopics
+
+log = logging.getLogger(__name__)
+
+_RETAINED = (topics.DESIRED, topics.REPORTED, topics.STATE, topics.CAPS, topics.HEALTH)
+_CONFIRM_EVERY = 200
+
+
+class Publisher:
+    """Publishes what was announced, in a thread of its own."""
+
+    def __init__(self, database: Database, fleet: str) -> None:
+        self._database = database
+        self._fleet = fleet
+        self._changed = threading.Condition()
+        self._pending: set[str] = set()
+        self._everything = False
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def announce(self, changed: Iterable[str]) -> None:
+        """Publish for these devices soon; may be called from any thread and never waits."""
+        with self._changed:
+            self._pending.update(changed)
+            self._changed.notify()
+
+    def announce_all(self) -> None:
+        """Publish for every device soon, and clear what is left of removed ones."""
+        with self._changed:
+            self._everything = True
+            self._changed.notify()
+
+    def start(self, link: Link) -> None:
+        """Begin to publish through ``link``."""
+        self._thread = threading.Thread(
+            target=self._work, args=(link,), name="publisher", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self, *, within_s: float = 5.0) -> None:
+        """End; what was not published is at the next connect."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(within_s)
+
+    def _work(self, link: Link) -> None:
+        while (due := self._take()) is not None:
+            try:
+                self._publish(link, due)
+            except Exception:
+                # Publishing goes on whatever one round does; the next connect repeats it.
+                log.exception("publishing desired documents")
+
+    def _take(self) -> list[str] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or self._everything or self._pending)
+            if self._stopping:
+                return None
+            due, self._pending = self._pending, set()
+            everything, self._everything = self._everything, False
+        return sorted(due | (self._everybody() if everything else set()))
+
+    def _everybody(self) -> set[str]:
+        known = union(select(device_desired.c.device), select(removed_devices.c.id))
+        with self._database.read() as connection:
+            return set(connection.scalars(known))
+
+    def _publish(self, link: Link, due: list[str]) -> None:
+        for count, device in enumerate(due, start=1):
+            sent = all(
+                link.publish(topic, payload, retain=True)
+                for topic, payload in self._messages(device)
+            )
+            if self._stopping or not sent:
+                return
+            if count % _CONFIRM_EVERY == 0 and not link.drain():
+                return
+
+    def _messages(self, device: str) -> list[tuple[str, bytes]]:
+        topic = DeviceTopics(self._fleet, device)
+        with self._database.read() as connection:
+            document = desired_document(connection, device)
+            known = connection.scalar(select(devices.c.id).where(devices.c.id == device))
+        if document is not None:
+            return [(topic(topics.DESIRED), document)]
+        return [] if known else [(topic(tail), b"") for tail in _RETAINED]

@@ -1,0 +1,135 @@
+"""What a server is told before it starts: ``DATA/skerry.toml``, and the command line above it."""
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from skerry_contract import shape
+from skerry_contract.errors import ContractError
+from skerry_contract.manifest import DeviceId
+from skerry_contract.shape import Range, Text
+
+FILE = "skerry.toml"
+BrokerChoice = Literal["auto", "mosquitto", "nats", "external"]
+_Host = Annotated[str, Text(r"[A-Za-z0-9:._-]+", 253, "a host name or address")]
+_Port = Annotated[int, Range(0, 65_535)]
+_Path = Annotated[str, Text(max_length=4096)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What ``skerry.toml`` may say; the command line says the same with dashes.
+
+    Attributes:
+        host: Address that API and broker listen on.
+        port: TCP port of the API; 0 takes a free one.
+        public_host: Name or address by which devices reach this machine; empty for ``host``.
+        fleet: Fleet of the devices.
+        broker: Which broker to start, or ``external`` for one that runs already.
+        broker_host: Where an external broker is; empty for ``public_host``.
+        broker_port: TCP port of the broker; 0 takes a free one, but not for an external one.
+        broker_username: Account for an external broker, one that may read and write everything.
+        broker_password: Its password.
+        broker_ca: PEM file of whom to believe, for an external broker with TLS.
+        tls: Whether API and broker speak TLS.
+        telemetry_rows: Telemetry items to keep; the oldest go first.
+        telemetry_mb: Bytes of their payloads to keep, in MiB; the oldest go first.
+        heartbeat_s: Seconds between two heartbeats that flashed devices are told.
+    """
+
+    host: _Host = "127.0.0.1"
+    port: _Port = 7700
+    public_host: Annotated[str, Text(r"[A-Za-z0-9:._-]*", 253, "a host name or address")] = ""
+    fleet: DeviceId = "home"
+    broker: BrokerChoice = "auto"
+    broker_host: Annotated[str, Text(r"[A-Za-z0-9:._-]*", 253, "a host name or address")] = ""
+    broker_port: _Port = 1883
+    broker_username: Annotated[str, Text(max_length=200)] = ""
+    broker_password: Annotated[str, Text(max_length=200)] = ""
+    broker_ca: _Path = ""
+    tls: bool = False
+    telemetry_rows: Annotated[int, Range(1000, 10**9)] = 1_000_000
+    telemetry_mb: Annotated[int, Range(1, 10**6)] = 1024
+    heartbeat_s: Annotated[int, Range(1, 86_400)] = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a server needs to know.
+
+    Attributes:
+        data: Folder that holds all its state.
+        options: The rest.
+    """
+
+    data: Path
+    options: Options = Options()
+
+    @property
+    def public_host(self) -> str:
+        """Name by which devices reach this machine."""
+        return self.options.public_host or self.options.host
+
+
+def read(data: Path, given: Mapping[str, Any]) -> Settings:
+    """Join ``data/skerry.toml`` with what was given on the command line, which wins.
+
+    Args:
+        data: The data folder; it and the file may be missing.
+        given: Options by name; those that are None were not given.
+
+    Raises:
+        ContractError: An option is unknown, wrong, or does not go with another.
+    """
+    path = data / FILE
+    chosen = {name: value for name, value in given.items() if value is not None}
+    options = shape.read(Options, {**_file(path), **chosen}, strict=True, subject=str(path))
+    check(options)
+    return Settings(data.absolute(), options)
+
+
+def check(options: Options) -> None:
+    """Refuse options that are each right but dangerous or useless together.
+
+    Raises:
+        ContractError: Naming the option.
+    """
+    if not options.tls and not is_loopback(options.host):
+        raise ContractError(
+            f"{options.host} is reachable from other machines, and tokens would cross in the clear",
+            ("host",),
+            subject="settings",
+            remedy="Add --tls, or listen on 127.0.0.1.",
+        )
+    public = options.public_host or options.host
+    if public in ("0.0.0.0", "::"):  # noqa: S104 (compared with, not listened on)
+        raise ContractError(
+            f"devices cannot reach a machine called {public}",
+            ("public_host",),
+            subject="settings",
+            remedy="Add --public-host with this machine's name or address.",
+        )
+    if options.broker == "external" and not options.broker_port:
+        raise ContractError("an external broker has a port", ("broker_port",), subject="settings")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ContractError(f"cannot be read: {error}", subject=str(path)) from error
