@@ -224,7 +224,7 @@ class Partial:
             self._file.flush()
         except OSError as error:
             raise NoSpaceError(
-                f"the disk took only {self.offset} of {self._size} bytes of {self._digest}: {error}",
+                f"the disk took {self.offset} of {self._size} bytes of {self._digest}: {error}",
                 remedy="Free space on the device, and see that its disk can be written to.",
             ) from error
         self._hasher.update(piece)
