@@ -1,36 +1,46 @@
-"""Write small files so that a power cut leaves the old content or the new, never a part."""
+"""Files that survive a power cut: each is there as a whole, or not at all.
+
+Write beside, sync, rename, sync the folder; the rename is the moment at which the new one counts.
+"""
 
 import os
 from pathlib import Path
 
-from skerry_contract.errors import NoSpaceError
+_BESIDE = ".new"
 
 
-def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Replace ``path`` by ``data``, and return when it is on the disk.
+def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace ``path`` by a file that holds ``data``.
 
     Raises:
-        NoSpaceError: The disk is full; the old content stands.
+        OSError: The disk refused; ``path`` is as it was before.
     """
-    beside = path.with_name(f".{path.name}.new")
-    try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise NoSpaceError(
-            f"{path}: {error.strerror}", remedy="Free some space, or see whether the disk is sound."
-        ) from error
+    beside = path.with_name(path.name + _BESIDE)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    move(beside, path)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename ``source``, which must be synced already, over ``target`` in the same file system.
+
+    Raises:
+        OSError: The disk refused, or ``target`` is a folder with something in it.
+    """
+    source.replace(target)
+    sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Put a folder's entries on the disk: renames in it survive a power cut after this."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    """Make sure that names made, renamed or removed in ``folder`` stay so.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

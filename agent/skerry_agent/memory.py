@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from skerry_agent.durable import write_file
+from skerry_agent import durable
 from skerry_contract import shape
 from skerry_contract.desired import ModuleSpec
-from skerry_contract.errors import ContractError
+from skerry_contract.errors import ContractError, NoSpaceError
 from skerry_contract.manifest import ReferenceText, RunSettings
 from skerry_contract.messages import BadRevision, Count
 from skerry_contract.names import DIGEST, Digest
@@ -92,7 +92,7 @@ class Memory:
         Raises:
             NoSpaceError: The disk is full; the one before it stands.
         """
-        write_file(self._folder / "desired.json", envelope)
+        self._replace("desired.json", envelope)
 
     def committed(self) -> Committed:
         """Return what last proved itself, which is nothing at first."""
@@ -152,4 +152,14 @@ class Memory:
 
     def _write(self, value: object, name: str) -> None:
         data = json.dumps(shape.write(value), indent=1).encode()
-        write_file(self._folder / name, data)
+        self._replace(name, data)
+
+    def _replace(self, name: str, data: bytes) -> None:
+        path = self._folder / name
+        try:
+            durable.write(path, data, mode=0o600)
+        except OSError as error:
+            raise NoSpaceError(
+                f"{path}: {error.strerror}",
+                remedy="Free some space, or see whether the disk is sound.",
+            ) from error

@@ -1,0 +1,61 @@
+"""The run folder: what the agent puts there, and how both sides reach the sockets in it.
+
+See ``docs/module-image.md`` for what each file is.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from skerry_agent import durable
+from skerry_contract import shape
+from skerry_contract.manifest import RunSettings
+
+VARIABLE = "SKERRY_RUN_DIR"
+"""Environment variable that tells a module where its run folder is."""
+IN_CONTAINER = "/run/skerry"
+"""Where the run folder is for a module with a root of its own."""
+INPUTS_IN_CONTAINER = "/inputs"
+"""Below it lie the input folders, by name, for a module with a root of its own."""
+
+_LEFTOVERS = ("host.sock", "failure.json")
+"""What an earlier run of the same instance leaves behind."""
+
+
+def write_settings(run_dir: Path, run: RunSettings, folders: Mapping[str, str]) -> None:
+    """Make a run folder ready for a start.
+
+    Args:
+        run_dir: The run folder; made if it is missing.
+        run: How the module runs.
+        folders: Where the module finds the folder of each input, by the input's name.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    for name in _LEFTOVERS:
+        (run_dir / name).unlink(missing_ok=True)
+    inputs = {
+        name: {"folder": folders[name], "pattern": given.pattern}
+        for name, given in run.inputs.items()
+    }
+    settings = {"inputs": inputs, "stream": run.stream}
+    durable.write(run_dir / "settings.json", shape.dump(settings))
+
+
+@contextmanager
+def socket_address(path: Path) -> Iterator[str]:
+    """Yield a name under which a socket can be bound or connected to, however long its path is.
+
+    A socket's address holds 107 bytes, and the folder of a device may well be longer.
+
+    Raises:
+        OSError: The socket's folder is not there.
+    """
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
