@@ -52,6 +52,7 @@ class Link:
         ca: File with the certificates to believe, where the broker speaks TLS.
         trim_on_puback: Whether items leave the outbox when the broker has them, for want of a
             Skerry cloud that acknowledges.
+        resend_s: Seconds without an acknowledgement after which items are sent again.
     """
 
     broker: BrokerAddress
@@ -59,6 +60,7 @@ class Link:
     password: str
     ca: Path | None = None
     trim_on_puback: bool = False
+    resend_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ class _Session:
         self._link = link
         self._uplink = uplink
         self._birth = boot.next_birth()
-        self._window = Window()
+        self._window = Window(link.resend_s)
         self._on_puback: dict[int, tuple[str, str, int]] = {}
         self._refused: SkerryError | None = None
         self.connected = False

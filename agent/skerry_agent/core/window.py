@@ -80,8 +80,8 @@ class Window:
     """What has been sent over this connection and was not acknowledged.
 
     Attributes:
-        cursor: Highest id sent, by rank.
         resend_s: Seconds without any progress after which everything is sent again.
+        cursor: Highest id sent, by rank.
     """
 
     resend_s: float = 15.0

@@ -1,0 +1,336 @@
+"""The resident program: wires the parts together, and turns its loop until it is told to stop.
+
+A turn takes in what has come (desired documents, ended jobs), lets the reconciler do a round, and
+says what has changed. The loop sleeps until something happens or the next look is due; nothing in
+it waits for the network or for a disk that is slow.
+"""
+
+import logging
+import platform
+import random
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from skerry_agent.core.plan import Life
+from skerry_agent.core.report import phase_of, reports_of, state_of
+from skerry_agent.ed25519 import verify as verify_ed25519
+from skerry_agent.executor import Executor
+from skerry_agent.health import Metrics, memory_total_bytes
+from skerry_agent.home import Home
+from skerry_agent.jobs import Jobs
+from skerry_agent.memory import Memory
+from skerry_agent.outbox import Entry, Outbox, Rank
+from skerry_agent.reconciler import Reconciler
+from skerry_agent.uplink import Uplink
+from skerry_contract import shape, topics
+from skerry_contract.desired import Desired, write_time
+from skerry_contract.envelope import check_fresh, verify
+from skerry_contract.errors import NoSpaceError, SkerryError
+from skerry_contract.messages import (
+    Caps,
+    Event,
+    Failure,
+    Health,
+    OutboxHealth,
+    Reported,
+)
+
+log = logging.getLogger(__name__)
+
+AGENT_VERSION = "0.1.0"
+BUSY_TURN_S = 0.2
+"""Longest sleep while an update is under way."""
+IDLE_TURN_S = 2.0
+"""Longest sleep otherwise: how late a crash may be noticed."""
+REPORT_S = 0.5
+"""Reports of mere progress are at least this far apart."""
+STOP_S = 15.0
+"""How long a clean stop may wait for jobs that run."""
+
+
+class Inbox:
+    """Holds the newest desired document until the loop takes it, and wakes the loop."""
+
+    def __init__(self) -> None:
+        self._envelope: bytes | None = None
+        self.woken = threading.Event()
+
+    def put(self, envelope: bytes) -> None:
+        """Leave a document; one that was not taken yet is overtaken by it."""
+        self._envelope = envelope
+        self.woken.set()
+
+    def take(self) -> bytes | None:
+        """Return the newest document, once."""
+        envelope, self._envelope = self._envelope, None
+        return envelope
+
+
+class Teller:
+    """Stores what modules and the agent have to tell, and wakes the uplink to carry it.
+
+    Args:
+        outbox: Where it is stored.
+        wake: Wakes whoever carries it.
+    """
+
+    def __init__(self, outbox: Outbox, wake: Callable[[], None]) -> None:
+        self._outbox = outbox
+        self._wake = wake
+
+    def store(self, entries: Sequence[Entry]) -> None:
+        """Store entries durably.
+
+        Raises:
+            ContractError: One of them is too large.
+            NoSpaceError: There is no room.
+        """
+        self._outbox.put(entries, ts=now_text(), now_s=time.time())
+        self._wake()
+
+    def event(self, kind: str, event: Event) -> None:
+        """Tell an event; where there is no room for it, the log has it."""
+        try:
+            self.store([Entry(f"event/{kind}", Rank.EVENT, shape.dump(event))])
+        except SkerryError as error:
+            log.warning("event %s (%s) is lost: %s", kind, event.text, error)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the agent is made of; ``skerry_agent.assembly`` puts it together.
+
+    Attributes:
+        home: The device folder.
+        boot: Boot id of this run of the agent.
+        memory: What must not be forgotten.
+        executor: Carries orders out.
+        outbox: What the device has to tell.
+        uplink: The connection to the broker.
+        teller: Stores what there is to tell.
+        inbox: Desired documents that come in.
+        platform: OCI platform of this machine.
+    """
+
+    home: Home
+    boot: str
+    memory: Memory
+    executor: Executor
+    outbox: Outbox
+    uplink: Uplink
+    teller: Teller
+    inbox: Inbox
+    platform: str
+
+
+class Agent:
+    """The agent of one device folder.
+
+    Args:
+        parts: What it is made of.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._woken = parts.inbox.woken
+        self._stopping = threading.Event()
+        self._uplink = parts.uplink
+        self._metrics = Metrics(parts.home.state, parts.uplink.connected_s)
+        self._jobs = Jobs(self._woken.set)
+        self._reconciler = Reconciler(parts.executor, parts.memory, self._jobs, self._tell)
+        self._refusal: SkerryError | None = None
+        self._said: Reported | None = None
+        self._said_at = 0.0
+        self._next_health = 0.0
+
+    def run(self) -> None:
+        """Work until ``stop`` is called; then stop the modules and say goodbye."""
+        self._remember()
+        self._uplink.publish(topics.CAPS, self._caps())
+        self._uplink.start()
+        while not self._stopping.is_set():
+            self._turn()
+            self._woken.wait(BUSY_TURN_S if self._is_busy() else IDLE_TURN_S)
+            self._woken.clear()
+        self._end()
+
+    def stop(self) -> None:
+        """Make ``run`` return soon; safe to call from a signal handler."""
+        self._stopping.set()
+        self._woken.set()
+
+    def _turn(self) -> None:
+        self._jobs.collect()
+        try:
+            self._take_desired()
+            self._reconciler.round(time.monotonic())
+        except NoSpaceError as error:
+            log.warning("%s", error)
+            self._refusal = error
+        self._report()
+        self._beat()
+
+    def _end(self) -> None:
+        self._jobs.join(STOP_S)
+        self._jobs.collect()
+        self._parts.executor.stop_all()
+        self._uplink.set_state("disconnected")
+        self._uplink.stop()
+        self._parts.outbox.close()
+
+    # --- desired documents --------------------------------------------------------------------
+
+    def _remember(self) -> None:
+        """Work towards what was accepted before, as long as it still verifies."""
+        envelope = self._parts.memory.accepted()
+        if envelope is None:
+            return
+        try:
+            self._reconciler.want(self._verified(envelope))
+        except SkerryError as error:
+            log.warning("what was accepted before is not believed any more: %s", error)
+
+    def _take_desired(self) -> None:
+        envelope = self._parts.inbox.take()
+        if envelope is None:
+            return
+        try:
+            desired = self._verified(envelope)
+            seen = self._reconciler.version
+            if desired.version != seen:  # brokers repeat what they retain, also after it expired
+                check_fresh(desired, seen_version=seen, now=datetime.now(UTC))
+        except SkerryError as error:
+            self._refuse(error)
+            return
+        if desired.version != seen:
+            self._parts.memory.accept(envelope)
+            self._reconciler.want(desired)
+        self._refusal = None
+        self._metrics.sync_successful += 1
+        log.info("accepted desired version %d: %s", desired.version, desired.deployment)
+
+    def _verified(self, envelope: bytes) -> Desired:
+        home = self._parts.home
+        return verify(
+            envelope,
+            trust=home.trust,
+            fleet=home.config.fleet,
+            device=home.config.device,
+            check=verify_ed25519,
+        )
+
+    def _refuse(self, error: SkerryError) -> None:
+        log.warning("refused a desired document: %s", error)
+        self._metrics.sync_failure += 1
+        self._refusal = error
+        self._tell("refused", Event("error", error.code, error.text[:2000]))
+
+    # --- telling ------------------------------------------------------------------------------
+
+    def _tell(self, kind: str, event: Event) -> None:
+        self._metrics.crashes += kind == "failed"
+        self._parts.teller.event(kind, event)
+
+    def _report(self) -> None:
+        report = self._reported()
+        if self._said is not None and replace(report, ts=self._said.ts) == self._said:
+            return
+        now = time.monotonic()
+        progress_only = self._said is not None and (
+            replace(report, ts=self._said.ts, progress=self._said.progress) == self._said
+        )
+        if progress_only and now - self._said_at < REPORT_S:
+            return
+        self._said, self._said_at = report, now
+        self._uplink.publish(topics.REPORTED, report)
+        self._uplink.set_state(state_of(report.phase, report.modules))
+        self._write_status(report)
+
+    def _reported(self) -> Reported:
+        reconciler = self._reconciler
+        desired, committed = reconciler.desired, reconciler.committed
+        problem = self._refusal or reconciler.problem
+        return Reported(
+            boot=self._parts.boot,
+            ts=now_text(),
+            version=reconciler.version,
+            deployment=desired.deployment if desired else "",
+            phase=phase_of(
+                desired.modules if desired else None, committed.modules, reconciler.world
+            ),
+            committed=committed.version,
+            failure=_failure(problem) if problem else None,
+            progress=self._parts.executor.progress,
+            modules=reports_of(
+                desired.modules if desired else {},
+                committed.modules,
+                reconciler.world,
+                restarts=reconciler.restarts,
+                failures=reconciler.failures,
+            ),
+            bad=reconciler.bad,
+        )
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now < self._next_health:
+            return
+        interval_s = self._parts.home.config.heartbeat_s
+        # Jitter keeps a fleet that lost power together from beating together.
+        self._next_health = now + interval_s * random.uniform(0.8, 1.0)  # noqa: S311
+        level = self._parts.outbox.level()
+        oldest_s = max(0.0, time.time() - level.oldest_s) if level.oldest_s is not None else 0.0
+        outbox = OutboxHealth(level.rows, level.size_bytes, round(oldest_s, 1), level.dropped)
+        health = Health(self._parts.boot, now_text(), interval_s, self._metrics.read(), outbox)
+        self._uplink.publish(topics.HEALTH, health)
+
+    def _caps(self) -> Caps:
+        home = self._parts.home
+        return Caps(
+            boot=self._parts.boot,
+            ts=now_text(),
+            agent=AGENT_VERSION,
+            platform=self._parts.platform,
+            python=platform.python_version(),
+            runtime=self._parts.executor.caps(),
+            memory_bytes=memory_total_bytes(),
+            disk_bytes=shutil.disk_usage(home.state).total,
+            ack=home.config.ack,
+        )
+
+    def _write_status(self, report: Reported) -> None:
+        """Leave the report where ``skerry-agent status`` finds it; it need not survive."""
+        path = self._parts.home.state / "status.json"
+        beside = path.with_name(".status.json.new")
+        try:
+            beside.write_bytes(shape.dump(report))
+            beside.replace(path)
+        except OSError as error:
+            log.debug("status.json: %s", error)
+
+    def _is_busy(self) -> bool:
+        lives = {instance.life for instance in self._reconciler.world.instances.values()}
+        return bool(lives & {Life.STARTING, Life.READY}) or (
+            self._said is not None and self._said.phase in ("pulling", "proving", "switching")
+        )
+
+
+def machine_platform() -> str:
+    """Return the OCI platform of this machine, such as ``linux/amd64``."""
+    names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
+    machine = platform.machine()
+    return f"{sys.platform}/{names.get(machine, machine)}"
+
+
+def _failure(error: SkerryError) -> Failure:
+    return Failure(error.code, error.text[:2000], error.remedy[:1000], error.detail)
+
+
+def now_text() -> str:
+    """Return the time as people and the contract write it."""
+    return write_time(datetime.now(UTC))

@@ -1,0 +1,166 @@
+"""The ``skerry-agent`` command: run the agent, see what it does, find what is wrong.
+
+Exit status: 0 well, 1 a deliberate error or a finding that needs mending (text and remedy on
+stderr), 2 wrong usage, 3 no agent runs.
+"""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from skerry_agent.home import Home, lock, read_home
+from skerry_contract.errors import ConflictError, SkerryError
+
+_EXAMPLES = """\
+examples:
+  skerry-agent run --home ./porch-camera
+  skerry-agent status --home ./porch-camera --output json
+  skerry-agent check --home ./porch-camera
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except SkerryError as error:
+        if args.output == "json":
+            said = {"code": error.code, "text": error.text, "remedy": error.remedy}
+            print(json.dumps({"error": said}))
+        print(f"skerry-agent: {error} [{error.code}]", file=sys.stderr)
+        if error.remedy:
+            print(f"  {error.remedy}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="skerry-agent",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, text in (
+        ("run", _run, "run the agent in the foreground until it gets SIGTERM or SIGINT"),
+        ("status", _status, "show what the agent on this device does"),
+        ("check", _check, "look for what is wrong on this device, with a remedy for each finding"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument(
+            "--home",
+            type=Path,
+            default=Path(os.environ.get("SKERRY_HOME", ".")),
+            metavar="FOLDER",
+            help="the device folder (default: $SKERRY_HOME, or the current folder)",
+        )
+        command.add_argument("--output", choices=("text", "json"), default="text")
+        command.set_defaults(run=run)
+    commands.choices["run"].add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default="info"
+    )
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    # Imported here, since the other commands start faster and smaller without it.
+    from skerry_agent.assembly import make_agent  # noqa: PLC0415
+
+    logging.basicConfig(
+        level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    home = read_home(args.home)
+    with lock(home):
+        agent = make_agent(home)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: agent.stop())
+        agent.run()
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    home = read_home(args.home)
+    alive = _is_alive(home)
+    report = _last_report(home)
+    if args.output == "json":
+        print(json.dumps({"running": alive, "reported": report}))
+    else:
+        for line in _status_lines(home, report, alive=alive):
+            print(line)
+    return 0 if alive else 3
+
+
+def _check(args: argparse.Namespace) -> int:
+    from skerry_agent.assembly import make_runtime  # noqa: PLC0415
+    from skerry_agent.check import check  # noqa: PLC0415
+
+    home = read_home(args.home)
+    worst = 0
+    found = []
+    for finding in check(home, lambda: make_runtime(home)):
+        worst = max(worst, int(finding.level == "error"))
+        if args.output == "json":
+            found.append(
+                {name: getattr(finding, name) for name in ("name", "level", "text", "fix")}
+            )
+            continue
+        print(f"{finding.level:8}{finding.name:9}{finding.text}")
+        if finding.fix:
+            print(f"{'':17}→ {finding.fix}")
+    if args.output == "json":
+        print(json.dumps({"findings": found}))
+    return worst
+
+
+def _is_alive(home: Home) -> bool:
+    try:
+        lock(home).close()
+    except ConflictError:
+        return True
+    return False
+
+
+def _last_report(home: Home) -> dict[str, Any] | None:
+    try:
+        report = json.loads((home.state / "status.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return report if isinstance(report, dict) else None
+
+
+def _status_lines(home: Home, report: dict[str, Any] | None, *, alive: bool) -> list[str]:
+    lines = [
+        f"device      {home.config.fleet}/{home.config.device}",
+        f"agent       {'running' if alive else 'not running'}",
+    ]
+    if report is None:
+        return [*lines, "report      none yet"]
+    deployment = report.get("deployment") or "none"
+    lines += [
+        f"deployment  {deployment} (version {report.get('version', 0)}): {report.get('phase')}",
+        f"as of       {report.get('ts')} ({time.strftime('%H:%M:%S UTC', time.gmtime())} now)",
+    ]
+    for name, module in report.get("modules", {}).items():
+        lines.append(f"module      {name}: {module['state']}, {module['image']}")
+        lines += _failure_lines(module.get("failure"))
+    lines += _failure_lines(report.get("failure"))
+    for bad in report.get("bad", []):
+        lines.append(f"refused     {bad['module']}: {bad['image']} at {bad['ts']}")
+        lines += _failure_lines(bad.get("failure"))
+    return lines
+
+
+def _failure_lines(failure: dict[str, Any] | None) -> list[str]:
+    if not failure:
+        return []
+    lines = [f"  [{failure['code']}] {failure['text']}"]
+    lines += [f"  {line}" for line in failure.get("detail", "").splitlines()]
+    return [*lines, f"  → {failure['remedy']}"] if failure.get("remedy") else lines

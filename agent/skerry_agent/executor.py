@@ -1,0 +1,254 @@
+"""Carry out single orders of the plan, and look at what came of them; decide nothing.
+
+It joins the parts that touch the world: the puller, the blob store, the runtime, the scorer hosts'
+sockets and the inlets. Every order may be repeated.
+"""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from skerry_agent import host
+from skerry_agent.core.plan import Key
+from skerry_agent.core.watch import Seen
+from skerry_agent.inlet import Inlet, Store
+from skerry_agent.pull import Puller, stored
+from skerry_agent.runtimes import Exited, InstanceSpec, InstanceStatus, Running, Runtime
+from skerry_agent.store import BlobStore
+from skerry_contract.desired import ModuleSpec
+from skerry_contract.errors import NotFoundError, ProbeError, RuntimeFailedError
+from skerry_contract.messages import MAX_DETAIL_CHARS, Failure, Progress, RuntimeCaps
+from skerry_contract.names import Digest
+
+HOST_LABEL = "io.skerry.scorer-host"
+"""Images that carry it speak over the sockets in the run folder; others only run."""
+_KIND, _SERVING = "kind", "serving"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things lie on this device.
+
+    Attributes:
+        runs: One folder per instance.
+        inputs: Local input, below which a manifest names folders.
+        platform: OCI platform of this machine.
+    """
+
+    runs: Path
+    inputs: Path
+    platform: str
+
+
+class Executor:
+    """Carries orders out on one runtime.
+
+    Args:
+        runtime: Runs modules.
+        puller: Fetches images.
+        store: Holds their blobs.
+        places: Where things lie.
+        take: Stores results of modules durably, or raises.
+
+    Attributes:
+        progress: How far the last pull is.
+    """
+
+    def __init__(
+        self, runtime: Runtime, puller: Puller, store: BlobStore, places: Places, take: Store
+    ) -> None:
+        self._runtime = runtime
+        self._take = take
+        self._puller = puller
+        self._store = store
+        self._places = places
+        self._inlets: dict[Key, Inlet] = {}
+        self._ends: dict[Key, Exited] = {}
+        self._cancel = threading.Event()
+        self.progress = Progress()
+
+    def caps(self) -> RuntimeCaps:
+        """Return how modules run here, and what is enforced."""
+        return self._runtime.caps()
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def images(self) -> frozenset[Digest]:
+        """Return the images that can be started without the network."""
+        return frozenset(one for one in self._runtime.prepared() if self._store.has(one))
+
+    def instances(self) -> dict[Key, Seen]:
+        """Return every instance there is, and listen to each that runs."""
+        found = self._runtime.instances()
+        for key in self._inlets.keys() - found.keys():
+            self._inlets.pop(key).close()
+        for key, status in found.items():
+            if isinstance(status, Exited):
+                self._ends[key] = status
+            elif key not in self._inlets:
+                self._listen(key)
+        return {key: _seen(status) for key, status in found.items()}
+
+    def status(self, key: Key, *, timeout_s: float) -> host.Status:
+        """Ask an instance how it is.
+
+        Raises:
+            ProbeError: It does not answer.
+        """
+        run_dir = self._run_dir(key)
+        if self._is_host(key):
+            return host.status(run_dir, timeout_s=timeout_s)
+        return host.Status(ready=True, serving=(run_dir / _SERVING).exists())
+
+    def reason(self, key: Key, status: int | None, *, ready: bool) -> Failure:
+        """Say why an instance has ended, from what it left behind."""
+        left = None if ready else host.left_failure(self._run_dir(key))
+        if left is not None:
+            return left
+        end = self._ends.get(key)
+        when = "while it served" if ready else "before it was ready"
+        text = f"{key.module}: ended {when}, with status {status}"
+        remedy = "See the end of its log."
+        if end is not None and end.out_of_memory:
+            text += "; the kernel killed it for the memory it used"
+            remedy = "Raise resources.memory_mb in the manifest, or use a smaller model."
+        return Failure(RuntimeFailedError.code, text, remedy, self.tail(key))
+
+    def tail(self, key: Key) -> str:
+        """Return the end of an instance's log, or nothing if it cannot be had."""
+        try:
+            text = self._runtime.tail(key, max_bytes=MAX_DETAIL_CHARS)
+        except RuntimeFailedError:
+            return ""
+        return text[-MAX_DETAIL_CHARS:]
+
+    # --- doing --------------------------------------------------------------------------------
+
+    def pull(self, spec: ModuleSpec) -> None:
+        """Fetch an image and make it startable.
+
+        Raises:
+            SkerryError: As ``Puller.pull`` and ``Runtime.prepare`` say.
+        """
+        image = self._puller.pull(
+            spec.image,
+            spec.digest,
+            spec.size,
+            on_progress=self._note_progress,
+            cancel=self._cancel,
+        )
+        self._runtime.prepare(image, self._store)
+
+    def discard(self, digest: Digest) -> None:
+        """Remove an image, and every blob that no other image needs.
+
+        Raises:
+            RuntimeFailedError: The runtime does not let it go.
+        """
+        self._runtime.discard(digest)
+        keep: set[Digest] = set()
+        for other in self._runtime.prepared():
+            image = stored(self._store, "module:1", other, platform=self._places.platform)
+            keep |= image.blobs if image is not None else set()
+        self._store.collect(keep)
+
+    def start(self, key: Key, spec: ModuleSpec) -> None:
+        """Start an instance, with its inputs held back.
+
+        Raises:
+            RuntimeFailedError: The runtime refuses.
+            NotFoundError: A blob of the image is gone; it will be pulled again.
+        """
+        image = stored(self._store, spec.image, spec.digest, platform=self._places.platform)
+        if image is None:
+            self._store.discard(spec.digest)
+            raise NotFoundError(f"{key.module}: parts of {spec.image} are gone from this device")
+        run_dir = self._run_dir(key)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / _SERVING).unlink(missing_ok=True)
+        (run_dir / _KIND).write_text("host" if HOST_LABEL in image.labels else "other")
+        self._listen(key)
+        inputs = {
+            name: self._places.inputs / given.folder for name, given in spec.run.inputs.items()
+        }
+        self._runtime.start(InstanceSpec(key, image, spec.run, run_dir, inputs))
+
+    def stop(self, key: Key) -> None:
+        """Stop an instance and clear what is left of it.
+
+        Raises:
+            RuntimeFailedError: It is still there.
+        """
+        self._runtime.stop(key)
+        self._ends.pop(key, None)
+
+    def stop_all(self) -> None:
+        """Stop every instance at the end of the agent, side by side; what fails is left."""
+        self._cancel.set()
+        threads = [
+            threading.Thread(target=self._stop_quietly, args=(key,)) for key in self._alive()
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def prove(self, key: Key, *, timeout_s: float) -> None:
+        """Run the golden set of an instance; images of other makers have none and pass.
+
+        Raises:
+            GoldenError: It answers differently.
+            ProbeError: It does not answer.
+        """
+        if self._is_host(key):
+            host.prove(self._run_dir(key), key.module, timeout_s=timeout_s)
+
+    def serve(self, key: Key) -> None:
+        """Release the inputs of an instance.
+
+        Raises:
+            ProbeError: It does not answer.
+        """
+        if self._is_host(key):
+            host.serve(self._run_dir(key))
+            return
+        try:
+            (self._run_dir(key) / _SERVING).touch()
+        except OSError as error:
+            raise ProbeError(f"{key.module}: {error}") from error
+
+    def _note_progress(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def _run_dir(self, key: Key) -> Path:
+        return self._places.runs / f"{key.module}-{key.revision}"
+
+    def _is_host(self, key: Key) -> bool:
+        try:
+            return (self._run_dir(key) / _KIND).read_text() == "host"
+        except OSError:
+            return False
+
+    def _listen(self, key: Key) -> None:
+        if key not in self._inlets:
+            self._inlets[key] = Inlet(key.module, self._run_dir(key), self._take)
+
+    def _alive(self) -> list[Key]:
+        try:
+            return list(self._runtime.instances())
+        except RuntimeFailedError:
+            return []
+
+    def _stop_quietly(self, key: Key) -> None:
+        try:
+            self._runtime.stop(key)
+        except RuntimeFailedError:
+            return
+
+
+def _seen(status: InstanceStatus) -> Seen:
+    match status:
+        case Running(started):
+            return Seen(str(started), running=True)
+        case Exited(started, code):
+            return Seen(str(started), running=False, status=code)
