@@ -128,7 +128,7 @@ class DockerRuntime:
         )
 
     def discard(self, digest: Digest) -> None:
-        """See ``Runtime.discard``; an image stays for as long as another device has a name for it."""
+        """See ``Runtime.discard``; what another device has a name for stays in the engine."""
         tag = self._tag(digest)
         found = self._engine.call("GET", f"/images/{quoted(tag)}/json", accept=(404,))
         if found.status == 404:

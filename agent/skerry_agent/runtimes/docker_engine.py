@@ -125,8 +125,9 @@ class Engine:
             yield connection
         except (OSError, http.client.HTTPException) as error:
             self._version = ""  # the next one that answers may be another engine
+            reason = str(error) or type(error).__name__
             raise RuntimeFailedError(
-                f"the Docker engine at {self._path} does not answer: {error or type(error)}",
+                f"the Docker engine at {self._path} does not answer: {reason}",
                 remedy="See that Docker runs on the device, and that the agent may use it.",
             ) from error
         finally:
