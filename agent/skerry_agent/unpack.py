@@ -151,7 +151,8 @@ def _unpack_layer(file: _Checked, tree: "_Tree", *, gzipped: bool) -> None:
     with tarfile.open(fileobj=plain, mode="r|", bufsize=_CHUNK_BYTES) as archive:
         for entry in archive:
             tree.add(archive, entry)
-            archive.members.clear()  # or it remembers every entry it has seen
+            # Or it remembers every entry. Public, but typeshed does not know it.
+            archive.members.clear()  # type: ignore[attr-defined]
 
 
 class _Tree:

@@ -1,0 +1,92 @@
+"""How a module is started under bubblewrap: a root of its own, no capabilities, no network.
+
+Inside it is the user that its image names; outside it is the agent's own, so no folder has to be
+opened for it.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from skerry_agent.runtimes.keeper import INFO_FD
+from skerry_agent.runtimes.run_folder import IN_CONTAINER, INPUTS_IN_CONTAINER
+
+MOUNTPOINTS = ("dev", "inputs", "proc", "run", "tmp", "etc")
+"""Folders that an unpacked image must have, for its root is read-only when they are mounted."""
+_TMP_BYTES = 64 * 1024 * 1024
+_TRIAL_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What one module gets to see.
+
+    Attributes:
+        rootfs: Its root, read-only.
+        run_dir: Its run folder.
+        inputs: Its input folders, by name.
+        user: ``uid:gid`` that it believes to be.
+        hostname: Name of the machine that it believes to be on.
+        network: Whether it shares the device's network.
+    """
+
+    rootfs: Path
+    run_dir: Path | None = None
+    inputs: Mapping[str, Path] | None = None
+    user: str = "65532:65532"
+    hostname: str = "module"
+    network: bool = False
+
+
+def find() -> str | None:
+    """Return the path of bubblewrap, if it is installed and really works here.
+
+    Kernels and containers forbid what it needs in many ways, so it is tried and not asked about.
+    """
+    program = shutil.which("bwrap")
+    if program is None:
+        return None
+    trial = [program, *arguments(Room(Path("/"))), "--", "/bin/true"]
+    try:
+        done = subprocess.run(trial, capture_output=True, check=False, timeout=_TRIAL_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return program if done.returncode == 0 else None
+
+
+def arguments(room: Room) -> list[str]:
+    """Return the arguments that make the room, without the program to run in it."""
+    uid, _, gid = room.user.partition(":")
+    options = ["--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
+    options += ["--uid", uid, "--gid", gid, "--hostname", room.hostname]
+    # The parent is the keeper and not the agent: a module has to end with the one who sees it end.
+    options += ["--new-session", "--die-with-parent"]
+    options += ["--ro-bind", str(room.rootfs), "/", "--proc", "/proc", "--dev", "/dev"]
+    options += ["--perms", "1777", "--size", str(_TMP_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - inside
+    if room.network:
+        options += ["--share-net", "--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf"]
+    if room.run_dir is not None:
+        options += ["--tmpfs", "/run", "--bind", str(room.run_dir), IN_CONTAINER]
+        options += ["--remount-ro", "/run"]
+    if room.inputs:
+        options += ["--tmpfs", INPUTS_IN_CONTAINER]
+        for name, folder in sorted(room.inputs.items()):
+            options += ["--bind", str(folder), f"{INPUTS_IN_CONTAINER}/{name}"]
+        options += ["--remount-ro", INPUTS_IN_CONTAINER]
+    return options
+
+
+def command(
+    program: str, room: Room, argv: tuple[str, ...], *, env: Mapping[str, str], cwd: str
+) -> list[str]:
+    """Return the whole command that runs ``argv`` in the room, telling its process to the keeper.
+
+    What steers the dynamic loader is set inside: bubblewrap itself must not load from the image.
+    """
+    options = ["--info-fd", str(INFO_FD), "--chdir", cwd]
+    for name in sorted(env):
+        if name.startswith("LD_"):
+            options += ["--setenv", name, env[name]]
+    return [program, *arguments(room), *options, "--", *argv]

@@ -1,0 +1,136 @@
+"""Unpacked images on the disk: one folder per digest, there as a whole or not at all."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from skerry_agent import durable
+from skerry_agent.images import Image
+from skerry_agent.store import BlobStore
+from skerry_contract.errors import (
+    ContractError,
+    DigestError,
+    NoSpaceError,
+    RuntimeFailedError,
+    SkerryError,
+)
+from skerry_contract.names import Digest
+
+MAX_GROWTH = 30
+"""An image may be so many times larger unpacked than compressed; text compresses about 10 times."""
+_MIN_LIMIT_BYTES = 256 * 1024 * 1024
+_MIN_RATE_BYTES_S = 512 * 1024
+_MIN_DEADLINE_S = 120.0
+_UNFINISHED = ".new-"
+_RUBBISH = ".old-"
+_KINDS = (ContractError, DigestError, NoSpaceError)
+
+
+class UnpackedImages:
+    """Folders ``<hex of the digest>`` below ``root``, each the root of one image.
+
+    Args:
+        root: Folder of the images; made if it is missing.
+        mountpoints: Folders that each image is given, if it does not have them.
+    """
+
+    def __init__(self, root: Path, mountpoints: tuple[str, ...]) -> None:
+        self._root = root
+        self._mountpoints = mountpoints
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in root.iterdir():
+            if folder.name.startswith((_UNFINISHED, _RUBBISH)):
+                shutil.rmtree(folder)
+
+    def digests(self) -> frozenset[Digest]:
+        """Return the digests of all images that are here."""
+        names = (folder.name for folder in self._root.iterdir())
+        return frozenset(Digest(f"sha256:{name}") for name in names if not name.startswith("."))
+
+    def rootfs(self, image: Image) -> Path:
+        """Return the root of an image.
+
+        Raises:
+            RuntimeFailedError: It is not here.
+        """
+        folder = self._folder(image.digest)
+        if not folder.is_dir():
+            raise RuntimeFailedError(f"{image.reference} ({image.digest}) is not unpacked here")
+        return folder
+
+    def add(self, image: Image, store: BlobStore) -> None:
+        """Unpack an image from verified blobs.
+
+        Raises:
+            SkerryError: See ``Runtime.prepare``; nothing is left behind.
+        """
+        final = self._folder(image.digest)
+        if final.is_dir():
+            return
+        new = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._root))
+        try:
+            new.chmod(0o755)
+            _unpack(image, store, new, self._mountpoints)
+            durable.move(new, final)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+    def discard(self, digest: Digest) -> None:
+        """Remove an image; one that is not here is no error."""
+        folder = self._folder(digest)
+        if folder.is_dir():
+            old = folder.with_name(_RUBBISH + folder.name)
+            durable.move(folder, old)
+            shutil.rmtree(old)
+
+    def _folder(self, digest: Digest) -> Path:
+        return self._root / digest.removeprefix("sha256:")
+
+
+def _unpack(image: Image, store: BlobStore, target: Path, folders: tuple[str, ...]) -> None:
+    layers = [
+        {"path": str(store.path(layer.digest)), "digest": layer.digest, "gzip": layer.gzip}
+        for layer in image.parts.layers
+    ]
+    compressed = sum(layer.size for layer in image.parts.layers)
+    job = {
+        "target": str(target),
+        "layers": layers,
+        "max_bytes": max(_MIN_LIMIT_BYTES, MAX_GROWTH * compressed),
+        "folders": folders,
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "skerry_agent.unpack"],
+            input=json.dumps(job).encode(),
+            capture_output=True,
+            check=False,
+            timeout=max(_MIN_DEADLINE_S, compressed / _MIN_RATE_BYTES_S),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RuntimeFailedError(f"{image.reference} could not be unpacked: {error}") from error
+    if done.returncode:
+        raise _failure(image, store, done)
+
+
+def _failure(
+    image: Image, store: BlobStore, done: "subprocess.CompletedProcess[bytes]"
+) -> SkerryError:
+    """Return the error that the unpacking process told, and forget a blob that has rotted."""
+    try:
+        told = json.loads(done.stdout)
+        code, text, digest = str(told["code"]), str(told["text"]), str(told["digest"])
+    except (ValueError, KeyError, TypeError):
+        return RuntimeFailedError(
+            f"{image.reference} could not be unpacked: status {done.returncode}",
+            detail=done.stderr.decode(errors="replace")[-4000:],
+        )
+    if digest:
+        store.discard(Digest(digest))
+    kind = next((kind for kind in _KINDS if kind.code == code), RuntimeFailedError)
+    return kind(f"{image.reference} cannot be unpacked: {text}")
