@@ -147,11 +147,11 @@ class Agent:
         self._said: Reported | None = None
         self._said_at = 0.0
         self._next_health = 0.0
+        self._said_caps = False
 
     def run(self) -> None:
         """Work until ``stop`` is called; then stop the modules and say goodbye."""
         self._remember()
-        self._uplink.publish(topics.CAPS, self._caps())
         self._uplink.start()
         while not self._stopping.is_set():
             self._turn()
@@ -173,7 +173,7 @@ class Agent:
             log.warning("%s", error)
             self._refusal = error
         self._report()
-        self._beat()
+        self._beat(time.monotonic())
 
     def _end(self) -> None:
         self._jobs.join(STOP_S)
@@ -276,8 +276,7 @@ class Agent:
             bad=reconciler.bad,
         )
 
-    def _beat(self) -> None:
-        now = time.monotonic()
+    def _beat(self, now: float) -> None:
         if now < self._next_health:
             return
         interval_s = self._parts.home.config.heartbeat_s
@@ -288,6 +287,17 @@ class Agent:
         outbox = OutboxHealth(level.rows, level.size_bytes, round(oldest_s, 1), level.dropped)
         health = Health(self._parts.boot, now_text(), interval_s, self._metrics.read(), outbox)
         self._uplink.publish(topics.HEALTH, health)
+        self._say_caps()
+
+    def _say_caps(self) -> None:
+        """Say what this device can do, once its runtime answers."""
+        if self._said_caps:
+            return
+        try:
+            self._uplink.publish(topics.CAPS, self._caps())
+            self._said_caps = True
+        except SkerryError as error:
+            log.warning("caps: %s", error)
 
     def _caps(self) -> Caps:
         home = self._parts.home

@@ -1,7 +1,9 @@
 """Put the agent together from a device folder: the one place that chooses implementations."""
 
 import secrets
+from pathlib import Path
 
+from skerry_agent import durable
 from skerry_agent.agent import Agent, Inbox, Parts, Teller, machine_platform, now_text
 from skerry_agent.executor import Executor, Places
 from skerry_agent.home import Home
@@ -9,9 +11,14 @@ from skerry_agent.inlet import Store
 from skerry_agent.memory import Memory
 from skerry_agent.outbox import Outbox
 from skerry_agent.pull import Puller
-from skerry_agent.runtimes import Runtime
+from skerry_agent.registry import Registry
+from skerry_agent.runtimes import Runtime, bubblewrap
+from skerry_agent.runtimes.docker import DockerRuntime, Owner
+from skerry_agent.runtimes.docker_engine import Engine
+from skerry_agent.runtimes.process import ProcessRuntime
 from skerry_agent.store import BlobStore
 from skerry_agent.uplink import Boot, Link, Uplink
+from skerry_contract.errors import RuntimeFailedError
 
 
 def make_agent(home: Home) -> Agent:
@@ -51,7 +58,7 @@ def make_executor(home: Home, take: Store) -> Executor:
     """
     platform = machine_platform()
     store = BlobStore(home.state / "blobs", cap_bytes=home.config.store_mb * 2**20)
-    puller = Puller(home.config.cloud.url, home.token, home.ca, store, platform=platform)
+    puller = Puller(Registry(home.config.cloud.url, home.token, home.ca), store, platform=platform)
     places = Places(home.state / "run", home.inputs, platform)
     return Executor(make_runtime(home), puller, store, places, take)
 
@@ -60,6 +67,29 @@ def make_runtime(home: Home) -> Runtime:
     """Return the runtime that the device folder asks for.
 
     Raises:
-        RuntimeFailedError: It does not work here.
+        RuntimeFailedError: A Docker engine is asked for, and none answers.
     """
-    raise NotImplementedError(home)
+    config = home.config
+    engine = Engine(Path(config.docker_socket))
+    docker = DockerRuntime(engine, Owner(config.fleet, config.device, home.folder))
+    wanted = config.runtime if config.runtime != "auto" else _first_choice(home, docker)
+    if wanted == "docker":
+        return docker
+    return ProcessRuntime(home.state, sandbox=bubblewrap.find())
+
+
+def _first_choice(home: Home, docker: DockerRuntime) -> str:
+    """Choose a runtime once, and stay with it: an engine that is late must not move the modules."""
+    note = home.state / "runtime"
+    try:
+        return note.read_text().strip()
+    except OSError:
+        pass
+    try:
+        docker.caps()
+        choice = "docker"
+    except RuntimeFailedError:
+        choice = "process"
+    home.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    durable.write(note, choice.encode())
+    return choice

@@ -4,14 +4,12 @@ See ``docs/module-image.md`` for what it answers.
 """
 
 import http.client
-import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+from skerry_agent.runtimes.run_folder import socket_address
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, GoldenError, InitFailedError, ProbeError
 from skerry_contract.messages import MAX_DETAIL_CHARS, Count, Failure
@@ -138,15 +136,5 @@ class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        with short_path(self._path) as address:
+        with socket_address(self._path) as address:
             self.sock.connect(address)
-
-
-@contextmanager
-def short_path(path: Path) -> Iterator[str]:
-    """Give a Unix socket an address that fits ``sun_path`` (108 bytes), however deep it lies."""
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)

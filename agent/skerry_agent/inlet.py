@@ -6,7 +6,6 @@ for the lines.
 
 import json
 import logging
-import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -14,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from skerry_agent.host import short_path
 from skerry_agent.outbox import Entry, Rank
+from skerry_agent.runtimes.run_folder import socket_address
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, NoSpaceError, ScorerError
 from skerry_contract.manifest import Name
@@ -68,7 +67,7 @@ class Inlet:
         path = run_dir / "agent.sock"
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with short_path(path) as address:
+        with socket_address(path) as address:
             self._listener.bind(address)
         path.chmod(0o666)  # the module runs as another user; the folder keeps others out
         self._listener.listen(4)
@@ -151,15 +150,3 @@ def _event(module: str, data: Any) -> Event:
         module,
         str(said.get("detail", ""))[-MAX_DETAIL_CHARS:],
     )
-
-
-def make_run_dir(folder: Path, settings: dict[str, Any]) -> None:
-    """Make an empty run folder with its settings, readable by the module's user."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("failure.json", "host.sock"):
-        (folder / name).unlink(missing_ok=True)
-    (folder / "settings.json").write_text(json.dumps(settings))
-    (folder / "settings.json").chmod(0o644)
-    # The host makes its socket here, as whatever user the image names; the state folder above is
-    # closed to everyone else.
-    os.chmod(folder, 0o777)  # noqa: S103, PTH101

@@ -41,6 +41,9 @@ class Key:
     module: str
     revision: str
 
+    def __str__(self) -> str:
+        return f"{self.module}.{self.revision}"
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:

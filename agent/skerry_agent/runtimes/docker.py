@@ -15,11 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from skerry_agent.core.plan import Key
 from skerry_agent.images import Image
 from skerry_agent.runtimes import (
     STOP_GRACE_S,
     Exited,
-    InstanceKey,
     InstanceSpec,
     InstanceStatus,
     Running,
@@ -168,7 +168,7 @@ class DockerRuntime:
                 f"{spec.key} cannot be started: {error.text}", remedy=error.remedy
             ) from error
 
-    def stop(self, key: InstanceKey, *, grace_s: float = STOP_GRACE_S) -> None:
+    def stop(self, key: Key, *, grace_s: float = STOP_GRACE_S) -> None:
         """See ``Runtime.stop``."""
         name, seconds = self._name(key), math.ceil(grace_s)
         self._engine.call(
@@ -180,7 +180,7 @@ class DockerRuntime:
         )
         self._remove(name)
 
-    def instances(self) -> Mapping[InstanceKey, InstanceStatus]:
+    def instances(self) -> Mapping[Key, InstanceStatus]:
         """See ``Runtime.instances``."""
         labels = [f"{name}={value}" for name, value in self._owner.labels().items()]
         query = {"all": True, "filters": {"label": labels}}
@@ -189,11 +189,11 @@ class DockerRuntime:
             seen = self._inspect(listed["Id"])
             if seen is not None:
                 marks = seen["Config"]["Labels"]
-                key = InstanceKey(marks[f"{_LABEL}.module"], marks[f"{_LABEL}.revision"])
+                key = Key(marks[f"{_LABEL}.module"], marks[f"{_LABEL}.revision"])
                 found[key] = status_of(seen["State"])
         return found
 
-    def tail(self, key: InstanceKey, *, max_bytes: int) -> str:
+    def tail(self, key: Key, *, max_bytes: int) -> str:
         """See ``Runtime.tail``."""
         query = {"stdout": True, "stderr": True, "tail": str(_TAIL_LINES)}
         path = f"/containers/{self._name(key)}/logs"
@@ -221,7 +221,7 @@ class DockerRuntime:
         except OSError as error:
             raise RuntimeFailedError(f"{spec.key} cannot be started: {error}") from error
 
-    def _name(self, key: InstanceKey) -> str:
+    def _name(self, key: Key) -> str:
         return f"skerry-{self._owner.device}-{key.module}-{key.revision}-{self._owner.mark}"
 
     def _tag(self, digest: Digest) -> str:
