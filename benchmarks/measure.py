@@ -1,0 +1,89 @@
+"""Read what processes cost from /proc, and say how things compare.
+
+A number of one run on one machine says little; a ratio between two things measured side by side
+says more, so that is what the benchmarks print.
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What processes hold and have used.
+
+    Attributes:
+        rss_bytes: Resident memory, pages shared with others counted in full.
+        pss_bytes: Resident memory, shared pages divided among who shares them.
+        cpu_s: Processor time since their start, in seconds.
+    """
+
+    rss_bytes: int
+    pss_bytes: int
+    cpu_s: float
+
+
+def usage(pids: Iterable[int]) -> Usage:
+    """Return what these processes hold and have used, together.
+
+    Raises:
+        OSError: One of them does not exist, or is not ours to look at.
+    """
+    each = [_usage(pid) for pid in pids]
+    return Usage(
+        sum(u.rss_bytes for u in each), sum(u.pss_bytes for u in each), sum(u.cpu_s for u in each)
+    )
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all below it."""
+    found = [pid]
+    for parent in found:  # grows while it is walked
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += map(int, task.read_text().split())
+    return found
+
+
+def cpu_s_per_minute(pid: int, *, over_s: float) -> float:
+    """Return how many seconds of processor time a process uses in a minute, children included."""
+    before, began = usage(family(pid)).cpu_s, time.monotonic()
+    time.sleep(over_s)
+    return (usage(family(pid)).cpu_s - before) / (time.monotonic() - began) * 60
+
+
+def times_s(action: Callable[[], object], *, rounds: int) -> list[float]:
+    """Return how long each of ``rounds`` calls took, in seconds."""
+    taken = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        action()
+        taken.append(time.perf_counter() - began)
+    return taken
+
+
+def summary_ms(taken_s: list[float]) -> str:
+    """Return median and 95th percentile of times, in milliseconds."""
+    p95 = statistics.quantiles(taken_s, n=20)[-1]
+    return f"median {statistics.median(taken_s) * 1e3:.2f} ms, p95 {p95 * 1e3:.2f} ms"
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    """Return how the medians compare: above 1, ours is the larger."""
+    return statistics.median(ours) / statistics.median(theirs)
+
+
+def _usage(pid: int) -> Usage:
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    sizes = {line.split(":")[0]: line.split() for line in rollup.splitlines()[1:]}
+    # The program's name stands in parentheses and may hold anything; fields count from behind it.
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system = int(after_name[11]), int(after_name[12])
+    return Usage(
+        int(sizes["Rss"][1]) * 1024, int(sizes["Pss"][1]) * 1024, (user + system) / _TICKS_PER_S
+    )
