@@ -69,10 +69,10 @@ def _tell(session: Session, server: Server) -> None:
             f"  export SKERRY_LOGIN={shlex.quote(server.ready.login)}\n"
         )
     # One line, for those who start it by a program.
-    session.output.line(server.ready, welcome(server, hint))
+    session.output.line(server.ready, welcome(server, hint, servers.put_ca(server)))
 
 
-def welcome(server: Server, hint: str) -> str:
+def welcome(server: Server, hint: str, ca_file: Path | None) -> str:
     """Return what a person needs to go on from here."""
     return f"""\
 Skerry serves at {server.ready.url}. Stop it with Ctrl-C.
@@ -83,14 +83,19 @@ Flash a device:     skerry device add porch-camera
 Push a deployment:  skerry deployment push manifest.yaml
 Read telemetry:     skerry telemetry tail
   or with any MQTT client:
-  {subscribe_line(server.ready.broker)}"""
+  {subscribe_line(server.broker, ca_file)}"""
 
 
-def subscribe_line(broker: BrokerAddress) -> str:
-    """Return the command that reads all telemetry from the broker."""
+def subscribe_line(broker: BrokerAddress, ca_file: Path | None) -> str:
+    """Return the command that reads all telemetry from the broker.
+
+    Args:
+        broker: Where it is, and the account to use.
+        ca_file: File of certificates to believe; None without TLS.
+    """
     words = ["mosquitto_sub", "-h", broker.host, "-p", str(broker.port), "-q", "1", "-v"]
     if broker.username:
         words += ["-u", broker.username, "-P", broker.password]
-    if broker.ca:
-        words += ["--cafile", broker.ca]
+    if ca_file is not None:
+        words += ["--cafile", str(ca_file)]
     return shlex.join([*words, "-t", "skerry/v1/+/+/t/#"])

@@ -71,7 +71,9 @@ def _start(stage: Stage, wish: Wish) -> tuple[Server, "Listener"]:
         line += [*words, "--login", str(stage.login_file), "--output", "json"]
         server = servers.start(line, log=stage.logs / "server.log")
         stage.children.append(server.child)
-        stage.show(f"API at {server.ready.url}\n$ {subscribe_line(server.ready.broker)}")
+        stage.show(
+            f"API at {server.ready.url}\n$ {subscribe_line(server.broker, servers.put_ca(server))}"
+        )
         return server, _listen(stage, server)
 
 
@@ -215,9 +217,10 @@ class Listener:
 
 def _listen(stage: Stage, server: Server) -> Listener:
     """Start an MQTT client that knows the broker's address and the topics, and no more."""
-    broker, topics = server.ready.broker, DeviceTopics(FLEET, DEVICE)
+    broker, topics = server.broker, DeviceTopics(FLEET, DEVICE)
     line = [sys.executable, "-m", "skerry.demo.listener", broker.host, str(broker.port)]
-    line += [broker.username, broker.ca or "-", topics("t/#"), topics(HEALTH)]
+    ca_file = servers.put_ca(server)
+    line += [broker.username, str(ca_file or "-"), topics("t/#"), topics(HEALTH)]
     child = stage.start("listener", line, SKERRY_PASSWORD=broker.password)
     listener = Listener(child, topics)
 
