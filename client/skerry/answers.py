@@ -29,7 +29,7 @@ class BrokerAddress:
         tls: Whether it speaks TLS.
         username: Account that may read everything and write nothing.
         password: Its password.
-        ca: File of certificates to believe; empty without TLS.
+        ca: Certificates to believe, as PEM text; empty without TLS.
     """
 
     host: str

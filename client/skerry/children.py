@@ -1,14 +1,20 @@
 """Processes that we start: each in a session of its own, ended by its id, and never left behind."""
 
+import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 from skerry_contract.errors import RuntimeFailedError
+
+_PR_SET_CHILD_SUBREAPER = 36
+"""From linux/prctl.h."""
 
 
 class Child:
@@ -102,3 +108,53 @@ class Child:
     def _kill_session(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def interrupted_by(number: signal.Signals) -> Iterator[None]:
+    """Turn a signal into the same as Ctrl-C."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def adopt_orphans() -> None:
+    """Make what our children leave behind ours, so that ``end_orphans`` finds it."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_orphans(within_s: float = 10.0) -> list[str]:
+    """Kill what ended children left behind, and what that leaves behind; return each in words.
+
+    Call it after ``adopt_orphans``, and when every child of ours was waited for.
+    """
+    found: dict[int, str] = {}
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline and (left := _children_of(os.getpid())):
+        for pid, command in left.items():
+            with suppress(ProcessLookupError, ChildProcessError):
+                # Those that ended by themselves are only waited for.
+                if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                    found[pid] = f"process {pid} ({command})"
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    return list(found.values())
+
+
+def _children_of(parent: int) -> dict[int, str]:
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with suppress(OSError):
+                # The name in parentheses may hold anything, so count from the last one.
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[1]) == parent:
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                    found[int(entry.name)] = b" ".join(words).decode(errors="replace")[:200]
+    return found

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from skerry import login as logins
 from skerry.answers import BrokerAddress
+from skerry.api import Api
 from skerry.children import Child
+from skerry.durable import write_file
 from skerry.login import Login
+from skerry.transport import Transport
 from skerry_contract import shape
 from skerry_contract.errors import (
     DeadlineError,
@@ -46,23 +49,31 @@ class Ready:
 
     Attributes:
         url: Where its API is.
-        broker: Where its broker is.
         login: File that holds a login with all rights.
     """
 
     ready: bool
     url: str
-    broker: BrokerAddress
     login: str
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that serves."""
+    """A server that serves.
+
+    Attributes:
+        child: Its process.
+        ready: What it said.
+        login: A login with all rights.
+        broker: Where any MQTT client may read, and as whom.
+        fleet: Id of its fleet.
+    """
 
     child: Child
     ready: Ready
     login: Login = field(repr=False)
+    broker: BrokerAddress = field(repr=False)
+    fleet: str
 
     def stop(self) -> bool:
         """End it in order; tell whether it went by itself."""
@@ -99,7 +110,9 @@ def start(
     try:
         said = _first_line(child, deadline_s)
         ready = shape.parse(Ready, said, max_bytes=MAX_READY_BYTES, subject="server's first line")
-        return Server(child, ready, logins.read(Path(ready.login)))
+        login = logins.read(Path(ready.login))
+        info = Api(Transport(login)).info()
+        return Server(child, ready, login, info.broker, info.fleet)
     except BaseException:
         child.stop()
         raise
@@ -111,6 +124,15 @@ def put_login(server: Server, login_file: Path) -> bool:
         return False
     logins.write(login_file, server.login)
     return True
+
+
+def put_ca(server: Server) -> Path | None:
+    """Store whom to believe beside the server's own login, as a file; None without TLS."""
+    if not server.broker.ca:
+        return None
+    path = Path(server.ready.login).with_name("ca.pem")
+    write_file(path, server.broker.ca.encode())
+    return path
 
 
 def _first_line(child: Child, deadline_s: float) -> bytes:

@@ -1,4 +1,4 @@
-"""A working stand-in for the cloud's HTTP API, in memory: what ``docs/api.md`` says, and no more."""
+"""A working stand-in for the cloud's HTTP API, in memory: what ``docs/api.md`` says."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ KEY = {"keyval": {"public": "00" * 32}, "keytype": "ed25519", "scheme": "ed25519
 TRUST = {"keys": {"ab" * 32: KEY}, "roles": {"targets": {"keyids": ["ab" * 32], "threshold": 1}}}
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     def __init__(self, status: int, code: str, text: str, remedy: str = "") -> None:
         super().__init__(text)
         self.status = status
@@ -50,7 +50,7 @@ class FakeCloud:
             found = re.fullmatch(pattern, f"{method} {path}")
             if found:
                 return call(query, body, *found.groups())
-        raise Refusal(404, "NOT_FOUND", f"there is no {method} {path}")
+        raise RefusalError(404, "NOT_FOUND", f"there is no {method} {path}")
 
     def _routes(self) -> list[tuple[str, Callable[..., Any]]]:
         return [
@@ -85,13 +85,13 @@ class FakeCloud:
 
     def _get_blob(self, _query: Any, _body: bytes, digest: str) -> bytes:
         if digest not in self.blobs:
-            raise Refusal(404, "NOT_FOUND", f"there is no blob {digest}")
+            raise RefusalError(404, "NOT_FOUND", f"there is no blob {digest}")
         return self.blobs[digest]
 
     def _put_blob(self, _query: Any, body: bytes, digest: str) -> Any:
         found = f"sha256:{hashlib.sha256(body).hexdigest()}"
         if found != digest:
-            raise Refusal(400, "DIGEST", f"{digest}: the bytes hash to {found}")
+            raise RefusalError(400, "DIGEST", f"{digest}: the bytes hash to {found}")
         self.blobs[digest] = body
         return {"digest": digest, "size": len(body)}
 
@@ -104,7 +104,7 @@ class FakeCloud:
     def _check_files(self, files: list[dict[str, Any]]) -> None:
         for one in files:
             if len(self.blobs.get(one["digest"], b"")) != one["size"]:
-                raise Refusal(404, "NOT_FOUND", f"{one['path']} was not uploaded")
+                raise RefusalError(404, "NOT_FOUND", f"{one['path']} was not uploaded")
 
     def _next(self, kept: dict[str, list[dict[str, Any]]], name: str, new: Any) -> Any:
         versions = kept.setdefault(name, [])
@@ -119,7 +119,7 @@ class FakeCloud:
         if name is None:
             return [versions[-1] for versions in kept.values() if versions]
         if name not in kept:
-            raise Refusal(404, "NOT_FOUND", f"there is no {what} {name}")
+            raise RefusalError(404, "NOT_FOUND", f"there is no {what} {name}")
         return kept[name][::-1]
 
     def _one_model(self, _q: Any, _body: bytes, method: str, name: str, version: str) -> Any:
@@ -130,7 +130,7 @@ class FakeCloud:
             if f"{name}:{version}" in module["models"]
         ]
         if method == "DELETE" and users:
-            raise Refusal(409, "CONFLICT", f"model {name}:{version} is part of {users[0]}")
+            raise RefusalError(409, "CONFLICT", f"model {name}:{version} is part of {users[0]}")
         return self._one(self.models, method, name, version)
 
     def _one(
@@ -141,7 +141,7 @@ class FakeCloud:
                 if method == "DELETE":
                     kept[name].remove(one)
                 return one
-        raise Refusal(404, "NOT_FOUND", f"there is no {name}:{version}")
+        raise RefusalError(404, "NOT_FOUND", f"there is no {name}:{version}")
 
     def _build(self, _query: Any, body: bytes) -> Any:
         order = json.loads(body)
@@ -177,7 +177,7 @@ class FakeCloud:
     def _add_device(self, _query: Any, body: bytes) -> Any:
         new = json.loads(body)
         if new["id"] in self.devices:
-            raise Refusal(409, "CONFLICT", f"device {new['id']} is known already")
+            raise RefusalError(409, "CONFLICT", f"device {new['id']} is known already")
         self.devices[new["id"]] = {**new, "presence": "unknown", "events": []}
         return self.devices[new["id"]]
 
@@ -186,7 +186,7 @@ class FakeCloud:
 
     def _one_device(self, _query: Any, _body: bytes, method: str, device: str) -> Any:
         if device not in self.devices:
-            raise Refusal(404, "NOT_FOUND", f"there is no device {device}")
+            raise RefusalError(404, "NOT_FOUND", f"there is no device {device}")
         return self.devices.pop(device) if method == "DELETE" else self.devices[device]
 
     def _identity(self, query: Any, body: bytes, device: str) -> Any:
@@ -207,7 +207,7 @@ class FakeCloud:
             manifest = json.loads(body)
         except ValueError:
             error = "manifest: line 3, column 5: modules.cam: unknown field"
-            raise Refusal(422, "MANIFEST", error, "See docs/manifest.md.") from None
+            raise RefusalError(422, "MANIFEST", error, "See docs/manifest.md.") from None
         devices = [
             {"device": device, "presence": "online", "phase": "idle"}
             for device in manifest["target"]["devices"]
@@ -265,7 +265,7 @@ def _handler(cloud: FakeCloud) -> type[BaseHTTPRequestHandler]:
             cloud.requests.append(f"{self.command} {parts.path}")
             try:
                 status, answer = 200, self._answer(parts.path, dict(parse_qsl(parts.query)), body)
-            except Refusal as refusal:
+            except RefusalError as refusal:
                 status, answer = refusal.status, refusal.document
             raw = isinstance(answer, bytes)
             data = answer if raw else json.dumps(answer).encode()
@@ -279,9 +279,9 @@ def _handler(cloud: FakeCloud) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, path: str, query: dict[str, str], body: bytes) -> Any:
             if cloud.trouble:
-                raise Refusal(cloud.trouble.pop(0), "INTERNAL", "the fake is in trouble")
+                raise RefusalError(cloud.trouble.pop(0), "INTERNAL", "the fake is in trouble")
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                raise Refusal(401, "UNAUTHORIZED", "the token is not known")
+                raise RefusalError(401, "UNAUTHORIZED", "the token is not known")
             return cloud.answer(self.command, path, query, body)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _serve  # noqa: N815 (http.server's names)

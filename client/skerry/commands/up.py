@@ -3,15 +3,13 @@
 import importlib.util
 import shlex
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import click
 
 from skerry import server as servers
 from skerry.answers import BrokerAddress
+from skerry.children import interrupted_by
 from skerry.commands.arguments import DEVICE
 from skerry.server import Server
 from skerry.session import FAILED, Session, with_session
@@ -44,7 +42,7 @@ def up(session: Session, /, data: Path, **options: str | int | bool | None) -> N
     if importlib.util.find_spec("skerry_cloud") is None:
         remedy = "Install Skerry with its extra 'cloud'."
         raise NotFoundError("the server is not installed here", remedy=remedy)
-    with _interrupted_by(signal.SIGTERM):
+    with interrupted_by(signal.SIGTERM):
         try:
             server = servers.start(servers.command(data, options))
         except servers.ServerEndedError as error:
@@ -64,17 +62,17 @@ def up(session: Session, /, data: Path, **options: str | int | bool | None) -> N
 
 
 def _tell(session: Session, server: Server) -> None:
-    found = {"url": server.ready.url, "broker": server.ready.broker, "login": server.ready.login}
     hint = ""
     if not servers.put_login(server, session.login_file):
         hint = (
             f"\n{session.login_file} belongs to another server and was left alone; first type\n"
             f"  export SKERRY_LOGIN={shlex.quote(server.ready.login)}\n"
         )
-    session.output.result(found, welcome(server, hint))
+    # One line, for those who start it by a program.
+    session.output.line(server.ready, welcome(server, hint, servers.put_ca(server)))
 
 
-def welcome(server: Server, hint: str) -> str:
+def welcome(server: Server, hint: str, ca_file: Path | None) -> str:
     """Return what a person needs to go on from here."""
     return f"""\
 Skerry serves at {server.ready.url}. Stop it with Ctrl-C.
@@ -85,28 +83,19 @@ Flash a device:     skerry device add porch-camera
 Push a deployment:  skerry deployment push manifest.yaml
 Read telemetry:     skerry telemetry tail
   or with any MQTT client:
-  {subscribe_line(server.ready.broker)}"""
+  {subscribe_line(server.broker, ca_file)}"""
 
 
-def subscribe_line(broker: BrokerAddress) -> str:
-    """Return the command that reads all telemetry from the broker."""
+def subscribe_line(broker: BrokerAddress, ca_file: Path | None) -> str:
+    """Return the command that reads all telemetry from the broker.
+
+    Args:
+        broker: Where it is, and the account to use.
+        ca_file: File of certificates to believe; None without TLS.
+    """
     words = ["mosquitto_sub", "-h", broker.host, "-p", str(broker.port), "-q", "1", "-v"]
     if broker.username:
         words += ["-u", broker.username, "-P", broker.password]
-    if broker.ca:
-        words += ["--cafile", broker.ca]
+    if ca_file is not None:
+        words += ["--cafile", str(ca_file)]
     return shlex.join([*words, "-t", "skerry/v1/+/+/t/#"])
-
-
-@contextmanager
-def _interrupted_by(number: signal.Signals) -> Iterator[None]:
-    """Turn a signal into the same as Ctrl-C."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.fake_cloud import TOKEN, FakeCloud, fake_cloud
-from support.skerry_command import Skerry
 
 from skerry import login
 from skerry.login import Login
+from support.fake_cloud import TOKEN, FakeCloud, fake_cloud
+from support.skerry_command import Skerry
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.fake_cloud import FakeCloud
-from support.skerry_command import Skerry
 
 from skerry.flash import installer as installers
+from support.fake_cloud import FakeCloud
+from support.skerry_command import Skerry
 
 pytestmark = pytest.mark.integration
 
@@ -108,6 +107,7 @@ def test_flashing_again_renews_identity_and_code_and_keeps_the_rest(
 def test_a_folder_of_another_device_or_of_something_else_is_left_alone(
     skerry: Skerry, porch: Path, cloud: FakeCloud, tmp_path: Path
 ) -> None:
+    before = (porch / "token").read_bytes()
     skerry.ok("device", "add", "attic")
     other = skerry("device", "flash", "attic", "--output", "porch")
     assert other.returncode == 1
@@ -118,6 +118,7 @@ def test_a_folder_of_another_device_or_of_something_else_is_left_alone(
     foreign = skerry("device", "flash", "attic", "--output", "photos")
     assert foreign.returncode == 1
     assert "no device folder [CONFLICT]" in foreign.stderr
+    assert (porch / "token").read_bytes() == before
     # Asking for an identity ends the one before, so neither may have asked.
     assert cloud.identities == 1
 
@@ -151,11 +152,11 @@ def installer(skerry: Skerry, cloud: FakeCloud, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Iterator[Path]:
+def image(tmp_path: Path) -> Path:
     """The root of a system that is not this one."""
     (tmp_path / "image" / "etc").mkdir(parents=True)
     (tmp_path / "image" / "etc" / "group").write_text("root:x:0:\ndocker:x:999:\n")
-    yield tmp_path / "image"
+    return tmp_path / "image"
 
 
 def test_an_installer_is_private_and_explains_itself(installer: Path, tmp_path: Path) -> None:
@@ -196,14 +197,14 @@ def test_installing_into_an_image_and_again_keeps_the_state(
     home = image / "var/lib/skerry"
     (home / "state").mkdir()
     (home / "state" / "outbox.db").write_bytes(b"precious")
-    first_code = os.readlink(image / "opt/skerry/current")
+    first_code = str((image / "opt/skerry/current").readlink())
     unit = (image / "etc/systemd/system/skerry-agent.service").read_text()
     assert "ExecStart=/usr/bin/python3 -m skerry_agent run --home /var/lib/skerry" in unit
     assert "SupplementaryGroups=docker" in unit
     assert "@" not in unit
     wanted = image / "etc/systemd/system/multi-user.target.wants/skerry-agent.service"
     assert wanted.resolve() == (image / "etc/systemd/system/skerry-agent.service").resolve()
-    assert os.readlink(home / "lib") == "/opt/skerry/current/lib"
+    assert str((home / "lib").readlink()) == "/opt/skerry/current/lib"
     assert (image / "opt/skerry/current/lib/skerry_agent/__init__.py").is_file()
 
     skerry.ok("device", "flash", "porch", "--installer", "porch.sh")
@@ -213,7 +214,7 @@ def test_installing_into_an_image_and_again_keeps_the_state(
     assert (home / "token").read_text() == "secret-2\n"
     assert (home / "token").stat().st_mode & 0o777 == 0o600
     assert (home / "state/outbox.db").read_bytes() == b"precious"
-    assert os.readlink(image / "opt/skerry/current") == first_code
+    assert str((image / "opt/skerry/current").readlink()) == first_code
     assert names(image / "opt/skerry") == sorted([first_code, "current"])
 
 
