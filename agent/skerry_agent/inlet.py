@@ -30,11 +30,7 @@ RETRY_S = 2.0
 """What an instance is told to wait where there is no room."""
 _POLL_S = 1.0
 
-_SEVERITIES: dict[Any, Severity] = {
-    "debug": "debug",
-    "info": "info",
-    "warning": "warning",
-}
+_SEVERITIES: tuple[Severity, ...] = ("debug", "info", "warning")
 
 Store = Callable[[Sequence[Entry]], None]
 
@@ -47,8 +43,12 @@ class _Item:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _Numbered:
     id: Annotated[int, Range(0, 2**53)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line(_Numbered):
     items: Annotated[tuple[_Item, ...], Size(1, 1000)]
 
 
@@ -120,9 +120,12 @@ class Inlet:
 def take(module: str, line: bytes, store: Store) -> dict[str, Any]:
     """Store what one line brings, and return the answer to it."""
     number = 0
+    subject = f"{module}'s results"
     try:
-        read = shape.parse(_Line, line, max_bytes=MAX_LINE_BYTES, subject=f"{module}'s results")
-        number = read.id
+        value = shape.load(line, max_bytes=MAX_LINE_BYTES, subject=subject)
+        # First of all: a host that is told "no" without the number of its line asks for ever.
+        number = shape.read(_Numbered, value, subject=subject).id
+        read = shape.read(_Line, value, subject=subject)
         store([_entry(module, item) for item in read.items])
     except NoSpaceError as error:
         log.warning("%s: no room for results: %s", module, error)
@@ -144,8 +147,9 @@ def _entry(module: str, item: _Item) -> Entry:
 def _event(module: str, data: Any) -> Event:
     """Turn what a module says into an event; it cannot choose whose it is."""
     said = data if isinstance(data, dict) else {"text": str(data)}
+    claimed = said.get("severity")
     return Event(
-        _SEVERITIES.get(said.get("severity", ""), "error"),
+        next((severity for severity in _SEVERITIES if severity == claimed), "error"),
         ScorerError.code,
         str(said.get("text", ""))[:2000],
         module,
@@ -156,10 +160,12 @@ def _event(module: str, data: Any) -> Event:
 def make_run_dir(folder: Path, settings: dict[str, Any]) -> None:
     """Make an empty run folder with its settings, readable by the module's user."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("failure.json", "host.sock"):
+    for name in ("failure.json", "host.sock", "settings.json"):
         (folder / name).unlink(missing_ok=True)
-    (folder / "settings.json").write_text(json.dumps(settings))
-    (folder / "settings.json").chmod(0o644)
+    # "x", for the module before may have left a link here that leads out of the folder.
+    with (folder / "settings.json").open("x", encoding="utf-8") as file:
+        json.dump(settings, file)
+        os.fchmod(file.fileno(), 0o644)
     # The host makes its socket here, as whatever user the image names; the state folder above is
     # closed to everyone else.
     os.chmod(folder, 0o777)  # noqa: S103, PTH101
