@@ -1,6 +1,7 @@
 """Write small files so that a power cut leaves the old content or the new, never a part."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from skerry_contract.errors import NoSpaceError
@@ -22,7 +23,8 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         beside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise NoSpaceError(
             f"{path}: {error.strerror}", remedy="Free some space, or see whether the disk is sound."
         ) from error

@@ -151,5 +151,6 @@ class Memory:
             return kind()
 
     def _write(self, value: object, name: str) -> None:
-        data = json.dumps(shape.write(value), indent=1).encode()
+        text = json.dumps(shape.write(value), indent=1, ensure_ascii=False)
+        data = text.encode(errors="replace")  # as shape.dump, but for people to read
         write_file(self._folder / name, data)
