@@ -4,6 +4,7 @@ Write beside, sync, rename, sync the folder; the rename is the moment at which t
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _BESIDE = ".new"
@@ -16,12 +17,17 @@ def write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         OSError: The disk refused; ``path`` is as it was before.
     """
     beside = path.with_name(path.name + _BESIDE)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    move(beside, path)
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        move(beside, path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()
+        raise
 
 
 def move(source: Path, target: Path) -> None:

@@ -98,7 +98,7 @@ class Executor:
         run_dir = self._run_dir(key)
         if self._is_host(key):
             return host.status(run_dir, timeout_s=timeout_s)
-        return host.Status(ready=True, serving=(run_dir / _SERVING).exists())
+        return host.Status(ready=True, serving=self._mark(key, _SERVING).exists())
 
     def reason(self, key: Key, status: int | None, *, ready: bool) -> Failure:
         """Say why an instance has ended, from what it left behind."""
@@ -165,8 +165,8 @@ class Executor:
             raise NotFoundError(f"{key.module}: parts of {spec.image} are gone from this device")
         run_dir = self._run_dir(key)
         run_dir.mkdir(parents=True, exist_ok=True)
-        (run_dir / _SERVING).unlink(missing_ok=True)
-        (run_dir / _KIND).write_text("host" if HOST_LABEL in image.labels else "other")
+        self._mark(key, _SERVING).unlink(missing_ok=True)
+        self._mark(key, _KIND).write_text("host" if HOST_LABEL in image.labels else "other")
         self._listen(key)
         inputs = {
             name: self._places.inputs / given.folder for name, given in spec.run.inputs.items()
@@ -213,7 +213,7 @@ class Executor:
             host.serve(self._run_dir(key))
             return
         try:
-            (self._run_dir(key) / _SERVING).touch()
+            self._mark(key, _SERVING).touch()
         except OSError as error:
             raise ProbeError(f"{key.module}: {error}") from error
 
@@ -223,9 +223,14 @@ class Executor:
     def _run_dir(self, key: Key) -> Path:
         return self._places.runs / f"{key.module}-{key.revision}"
 
+    def _mark(self, key: Key, name: str) -> Path:
+        """Return a file of our own beside the run folder, which the module cannot touch."""
+        run_dir = self._run_dir(key)
+        return run_dir.with_name(f"{run_dir.name}.{name}")
+
     def _is_host(self, key: Key) -> bool:
         try:
-            return (self._run_dir(key) / _KIND).read_text() == "host"
+            return self._mark(key, _KIND).read_text() == "host"
         except OSError:
             return False
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -9,7 +10,13 @@ from typing import IO
 from skerry_contract import shape
 from skerry_contract.device import MAX_CONFIG_BYTES, DeviceConfig
 from skerry_contract.envelope import Trust
-from skerry_contract.errors import ConflictError, ContractError, NotFoundError, UnauthorizedError
+from skerry_contract.errors import (
+    ConflictError,
+    ContractError,
+    NoSpaceError,
+    NotFoundError,
+    UnauthorizedError,
+)
 from skerry_contract.topics import DeviceTopics
 
 _FLASH = "Flash the device again: skerry device flash NAME --output FOLDER"
@@ -59,7 +66,7 @@ def read_home(folder: Path) -> Home:
     Raises:
         NotFoundError: It is none.
         ContractError: A file in it has a wrong field.
-        UnauthorizedError: Its token is missing, empty or open to others.
+        UnauthorizedError: Its token is missing, no word of ASCII, or open to others.
     """
     folder = folder.absolute()
     config = shape.parse(
@@ -84,9 +91,9 @@ def lock(home: Home) -> IO[bytes]:
 
     Raises:
         ConflictError: Another agent holds it.
+        NoSpaceError: It cannot be written.
     """
-    home.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = (home.state / "lock").open("a+b")
+    file = _lock_file(home)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -103,6 +110,17 @@ def lock(home: Home) -> IO[bytes]:
     return file
 
 
+def _lock_file(home: Home) -> IO[bytes]:
+    try:
+        home.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return (home.state / "lock").open("a+b")
+    except OSError as error:
+        raise NoSpaceError(
+            f"{home.config.device}: {home.state}: {error.strerror}",
+            remedy="See that the agent's user may write there, and that the disk is sound.",
+        ) from error
+
+
 def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
@@ -112,8 +130,11 @@ def _content(path: Path) -> bytes:
 
 
 def _token(path: Path) -> str:
-    token = _content(path).decode("ascii", errors="replace").strip()
-    if not token or len(token) > 1000 or not token.isprintable():
+    try:
+        token = _content(path).decode("ascii", errors="replace").strip()
+    except NotFoundError as error:
+        raise UnauthorizedError(error.text, remedy=_FLASH) from error
+    if not re.fullmatch("[!-~]{1,1000}", token):
         raise UnauthorizedError(f"{path} holds no token", remedy=_FLASH)
     if path.stat().st_mode & 0o077:
         raise UnauthorizedError(

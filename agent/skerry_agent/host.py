@@ -4,6 +4,7 @@ See ``docs/module-image.md`` for what it answers.
 """
 
 import http.client
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,8 +98,10 @@ def prove(run_dir: Path, name: str, *, timeout_s: float) -> None:
 def left_failure(run_dir: Path) -> Failure | None:
     """Return what an instance wrote before it gave up, if it did."""
     try:
-        with (run_dir / "failure.json").open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
+        # The module made it, so it may be a link that leads out, or a pipe that never ends.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(run_dir / "failure.json", flags), "rb") as file:
+            data = file.read(_MAX_BYTES + 1) or b""
         found = shape.parse(_Failed, data, max_bytes=_MAX_BYTES)
     except (OSError, ContractError):
         return None

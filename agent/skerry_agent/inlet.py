@@ -6,7 +6,9 @@ for the lines.
 
 import json
 import logging
+import os
 import socket
+import stat
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,11 +31,7 @@ RETRY_S = 2.0
 """What an instance is told to wait where there is no room."""
 _POLL_S = 1.0
 
-_SEVERITIES: dict[Any, Severity] = {
-    "debug": "debug",
-    "info": "info",
-    "warning": "warning",
-}
+_SEVERITIES: tuple[Severity, ...] = ("debug", "info", "warning")
 
 Store = Callable[[Sequence[Entry]], None]
 
@@ -46,8 +44,12 @@ class _Item:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _Numbered:
     id: Annotated[int, Range(0, 2**53)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line(_Numbered):
     items: Annotated[tuple[_Item, ...], Size(1, 1000)]
 
 
@@ -69,7 +71,7 @@ class Inlet:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with socket_address(path) as address:
             self._listener.bind(address)
-        path.chmod(0o666)  # the module runs as another user; the folder keeps others out
+        _open_to_all(path)
         self._listener.listen(4)
         self._listener.settimeout(_POLL_S)
         self._thread = threading.Thread(target=self._serve, name=f"inlet {module}", daemon=True)
@@ -119,9 +121,12 @@ class Inlet:
 def take(module: str, line: bytes, store: Store) -> dict[str, Any]:
     """Store what one line brings, and return the answer to it."""
     number = 0
+    subject = f"{module}'s results"
     try:
-        read = shape.parse(_Line, line, max_bytes=MAX_LINE_BYTES, subject=f"{module}'s results")
-        number = read.id
+        value = shape.load(line, max_bytes=MAX_LINE_BYTES, subject=subject)
+        # First of all: a host that is told "no" without the number of its line asks for ever.
+        number = shape.read(_Numbered, value, subject=subject).id
+        read = shape.read(_Line, value, subject=subject)
         store([_entry(module, item) for item in read.items])
     except NoSpaceError as error:
         log.warning("%s: no room for results: %s", module, error)
@@ -143,10 +148,25 @@ def _entry(module: str, item: _Item) -> Entry:
 def _event(module: str, data: Any) -> Event:
     """Turn what a module says into an event; it cannot choose whose it is."""
     said = data if isinstance(data, dict) else {"text": str(data)}
+    claimed = said.get("severity")
     return Event(
-        _SEVERITIES.get(said.get("severity", ""), "error"),
+        next((severity for severity in _SEVERITIES if severity == claimed), "error"),
         ScorerError.code,
         str(said.get("text", ""))[:2000],
         module,
         str(said.get("detail", ""))[-MAX_DETAIL_CHARS:],
     )
+
+
+def _open_to_all(path: Path) -> None:
+    """Let the module connect, which runs as another user; the folder above keeps others out.
+
+    The module may write in the folder, so the name may lead elsewhere by now: what is opened here
+    is what is changed, and only if it is a socket.
+    """
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            os.chmod(f"/proc/self/fd/{descriptor}", 0o666)  # noqa: PTH101, S103
+    finally:
+        os.close(descriptor)

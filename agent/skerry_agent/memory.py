@@ -151,8 +151,8 @@ class Memory:
             return kind()
 
     def _write(self, value: object, name: str) -> None:
-        data = json.dumps(shape.write(value), indent=1).encode()
-        self._replace(name, data)
+        text = json.dumps(shape.write(value), indent=1, ensure_ascii=False)
+        self._replace(name, text.encode(errors="replace"))  # as shape.dump, but for people to read
 
     def _replace(self, name: str, data: bytes) -> None:
         path = self._folder / name

@@ -13,9 +13,12 @@ def encode(value: Any) -> bytes:
     """Return the canonical bytes of a JSON value.
 
     Raises:
-        ContractError: The value holds a fraction or something that is not JSON.
+        ContractError: The value holds a fraction or something that is not JSON in UTF-8.
     """
-    return "".join(_parts(value)).encode("utf-8")
+    try:
+        return "".join(_parts(value)).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ContractError("half a surrogate pair cannot be signed") from error
 
 
 def _parts(value: Any) -> list[str]:

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 
 from skerry_contract import shape
 from skerry_contract.errors import ContractError
-from skerry_contract.manifest import DeviceId, ReferenceText, RunSettings
-from skerry_contract.names import NAME, Digest
-from skerry_contract.shape import Range, Size, Text
+from skerry_contract.manifest import MODULES, DeviceId, ReferenceText, RunSettings
+from skerry_contract.names import Digest
+from skerry_contract.shape import Range, Text
 
 MAX_ENVELOPE_BYTES = 64 * 1024
 """Largest desired document that is sent or read."""
@@ -97,9 +97,7 @@ class _Signed:
     spec_version: Annotated[str, Text(r"1\.[0-9]+(\.[0-9]+)?", 16, "TUF version 1.x")]
     version: Annotated[int, Range(1, 2**53)]
     expires: _Time
-    targets: Annotated[
-        Mapping[str, _Target], Size(0, 50, Text(NAME, 63, "a name of a-z, 0-9 and -"))
-    ]
+    targets: Annotated[Mapping[str, _Target], MODULES]
     x_fleet: DeviceId
     x_device: DeviceId
     x_time: _Time

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from skerry_contract import shape
-from skerry_contract.names import DEVICE_ID, NAME, REFERENCE
+from skerry_contract.names import DEVICE_ID, MODULE, NAME, REFERENCE
 from skerry_contract.shape import Range, Size, Text
 
 Name = Annotated[str, Text(NAME, 63, "a name of a-z, 0-9 and -")]
@@ -19,6 +19,9 @@ ReferenceText = Annotated[str, Text(REFERENCE, 80, "'name:version', such as sent
 RelativePath = Annotated[
     str, Text(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*", 255, "a relative path")
 ]
+Value = Annotated[str, Text(r"[^\0]*", 4096, "text without NUL")]
+MODULES = Size(0, 50, Text(MODULE, 63, "a name of a-z, 0-9 and - ('event' is taken)"))
+"""How many modules there may be, and how they are called."""
 _VARIABLES = Size(0, 100, Text(r"[A-Za-z_][A-Za-z0-9_]*", 128, "a variable's name"))
 _NAMED = Size(0, 50, Text(NAME, 63, "a name of a-z, 0-9 and -"))
 
@@ -91,7 +94,7 @@ class RunSettings:
 
     restart: Restart = "always"
     update: Update = "side-by-side"
-    env: Annotated[Mapping[str, str], _VARIABLES] = field(default_factory=dict)
+    env: Annotated[Mapping[str, Value], _VARIABLES] = field(default_factory=dict)
     inputs: Annotated[Mapping[str, FolderInput], _NAMED] = field(default_factory=dict)
     stream: Name = "scores"
     resources: Resources = Resources()
@@ -142,7 +145,7 @@ class Manifest:
 
     name: Name
     target: Target
-    modules: Annotated[Mapping[str, Module], _NAMED]
+    modules: Annotated[Mapping[str, Module], MODULES]
     schema: Literal[1] = 1
     description: Annotated[str, Text(max_length=1000)] = ""
     expires_days: Annotated[float, Range(0.0001, 3650)] = 30.0

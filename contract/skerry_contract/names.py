@@ -14,9 +14,11 @@ Digest = NewType("Digest", str)
 """Content address, ``sha256:`` and 64 lower-case hex digits."""
 
 DEVICE_ID = "[a-z0-9][a-z0-9-]{2,62}"
-"""Device and fleet ids: also valid as a DNS label and as a certificate's common name."""
+"""Device and fleet ids: no longer than a DNS label or a certificate's common name may be."""
 NAME = "[a-z0-9][a-z0-9-]{0,62}"
 """Models, modules, deployments, inputs and streams."""
+MODULE = f"(?!event$){NAME}"
+"""Modules on a device: telemetry of one called ``event`` would look like the device's events."""
 DIGEST = "sha256:[0-9a-f]{64}"
 REFERENCE = f"{NAME}:[1-9][0-9]{{0,8}}"
 """A name with an integer version, ``sentiment:1``."""

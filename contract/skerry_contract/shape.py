@@ -8,6 +8,9 @@ such dataclasses, and ``Any`` for JSON that is passed on unread. Limits hang on 
 
 On the wire unknown fields are ignored, so that an older side understands a newer one; in files
 that people write they are refused (``strict``), so that a typing error is not silently dropped.
+
+``read`` and ``schema`` agree but for three things that JSON Schema does not tell apart: a field
+that is null counts as left out, ``1.0`` is no whole number, and half a surrogate pair is no text.
 """
 
 import dataclasses
@@ -73,7 +76,10 @@ def parse(kind: type[T], data: bytes, *, max_bytes: int, subject: str = "") -> T
 
 
 def load(data: bytes, *, max_bytes: int, subject: str = "") -> Any:
-    """Parse JSON bytes under limits, refusing duplicate keys, NaN and deep nesting.
+    """Parse JSON bytes under limits, refusing what cannot be written again as JSON in UTF-8.
+
+    That is NaN, numbers too large for a double, and half surrogate pairs. Duplicate keys and deep
+    nesting are refused too.
 
     Raises:
         ContractError: The bytes are not such JSON.
@@ -83,11 +89,17 @@ def load(data: bytes, *, max_bytes: int, subject: str = "") -> Any:
     if _depth(data) > MAX_DEPTH:
         raise ContractError(f"nested deeper than {MAX_DEPTH}", subject=subject)
     try:
-        return json.loads(
-            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
         )
+        if _SURROGATE.search(data):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise ContractError(f"not JSON: {error}", subject=subject) from error
+    return value
 
 
 def read(kind: type[T], value: Any, *, strict: bool = False, subject: str = "") -> T:
@@ -112,10 +124,14 @@ def read(kind: type[T], value: Any, *, strict: bool = False, subject: str = "") 
 
 
 def write(value: Any) -> Any:
-    """Turn a dataclass into plain JSON values, leaving out fields that are None."""
+    """Turn a dataclass into plain JSON values, leaving out optional fields that are None."""
     if dataclasses.is_dataclass(value):
-        pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
-        return {name: write(item) for name, item in pairs if item is not None}
+        pairs = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {
+            field.name: write(item)
+            for field, item in pairs
+            if item is not None or _is_required(field)
+        }
     if isinstance(value, Mapping):
         return {key: write(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -124,8 +140,13 @@ def write(value: Any) -> Any:
 
 
 def dump(value: Any) -> bytes:
-    """Return ``value`` as compact JSON bytes."""
-    return json.dumps(write(value), separators=(",", ":"), ensure_ascii=False).encode()
+    """Return ``value`` as compact JSON bytes.
+
+    Half a surrogate pair, such as Python puts into the name of an odd file, becomes ``?``: what we
+    have to say must not fail over it.
+    """
+    text = json.dumps(write(value), separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="replace")
 
 
 def schema(kind: type[Any], *, title: str, strict: bool = False) -> dict[str, Any]:
@@ -173,11 +194,10 @@ def _read_fields(kind: Any, value: Any, path: Path, *, strict: bool) -> Any:
                 raise ContractError(_unknown(str(key), list(hints)), (*path, str(key)))
     found = {}
     for field in dataclasses.fields(kind):
-        if field.name in value and value[field.name] is not None:
-            found[field.name] = _read(
-                hints[field.name], value[field.name], (*path, field.name), strict=strict
-            )
-        elif field.default is MISSING and field.default_factory is MISSING:
+        item, hint = value.get(field.name), hints[field.name]
+        if item is not None or (hint is Any and field.name in value):
+            found[field.name] = _read(hint, item, (*path, field.name), strict=strict)
+        elif _is_required(field):
             raise ContractError("is missing", (*path, field.name))
     return kind(**found)
 
@@ -200,15 +220,15 @@ def _read_mapping(kind: Any, value: Any, path: Path, *, strict: bool, limit: Any
 
 
 def _read_literal(choices: tuple[Any, ...], value: Any, path: Path) -> Any:
-    if value in choices and not isinstance(value, bool):
+    # Equality alone would take 1.0 and True for 1.
+    if any(value == choice and type(value) is type(choice) for choice in choices):
         return value
     listed = ", ".join(map(str, choices))
     raise ContractError(f"expected one of {listed}, got {_shown(value)}", path)
 
 
 def _read_scalar(kind: type[Any], value: Any, path: Path, limit: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is float and is_number and math.isfinite(value):
+    if kind is float and _is_finite(value):
         value = float(value)
     elif not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise ContractError(f"expected {_WORDS[kind]}, got {_named(value)}", path)
@@ -221,14 +241,16 @@ def _read_scalar(kind: type[Any], value: Any, path: Path, limit: Any) -> Any:
 
 def _check_range(value: float, limit: Range, path: Path) -> None:
     if limit.low is not None and value < limit.low:
-        raise ContractError(f"must be at least {limit.low:g}, got {value:g}", path)
+        raise ContractError(f"must be at least {limit.low}, got {_shown(value)}", path)
     if limit.high is not None and value > limit.high:
-        raise ContractError(f"must be at most {limit.high:g}, got {value:g}", path)
+        raise ContractError(f"must be at most {limit.high}, got {_shown(value)}", path)
 
 
 def _check_text(value: str, limit: Text, path: Path) -> None:
     if len(value) > limit.max_length:
         raise ContractError(f"{len(value)} characters, at most {limit.max_length} allowed", path)
+    if _HALF_PAIR.search(value):
+        raise ContractError(f"expected text, got half a surrogate pair: {_shown(value)}", path)
     if limit.pattern is not None and not re.fullmatch(limit.pattern, value, re.ASCII):
         rule = limit.what or f"something like {limit.pattern}"
         raise ContractError(f"expected {rule}, got {_shown(value)}", path)
@@ -238,6 +260,20 @@ def _check_size(count: int, limit: Any, path: Path) -> None:
     size = limit if isinstance(limit, Size) else Size()
     if not size.low <= count <= size.high:
         raise ContractError(f"{count} entries, expected {size.low} to {size.high}", path)
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _is_finite(value: Any) -> bool:
+    """Return whether ``value`` is a number that a double can hold."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 @cache
@@ -283,7 +319,7 @@ def _object_schema(kind: Any, *, strict: bool) -> dict[str, Any]:
         entry = _schema(hints[field.name], strict=strict)
         if field.name in about:
             entry = {"description": about[field.name], **entry}
-        if field.default is MISSING and field.default_factory is MISSING:
+        if _is_required(field):
             required.append(field.name)
         elif field.default is not MISSING and field.default is not None:
             entry = {**entry, "default": write(field.default)}
@@ -346,7 +382,10 @@ def _named(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=str)
+    except (ValueError, RecursionError):  # YAML can hold lists that contain themselves
+        return f"what cannot be shown ({type(value).__name__})"
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
@@ -367,10 +406,25 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text:.20} is too large for a number")
+    return value
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""An escape that is half a pair at least; alone, it is no character."""
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+_STRING = re.compile(rb'"(?:[^"\\]+|\\.)*"?', re.DOTALL)
+"""A string, or all that follows a quote which nothing closes: else that would be tried again from
+each quote inside it, in time that grows with the square of the length."""
+
+
 def _depth(data: bytes) -> int:
     """Return how deeply objects and lists are nested, without building any of them."""
     depth = deepest = 0
-    for bracket in re.findall(rb"[\[\]{}]", re.sub(rb'"(?:[^"\\]|\\.)*"', b"", data)):
+    for bracket in re.findall(rb"[\[\]{}]", _STRING.sub(b"", data)):
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
     return deepest

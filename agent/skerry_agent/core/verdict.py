@@ -1,6 +1,6 @@
 """Judge what failed: try again after a pause, or never again; see ``docs/agent-states.md``."""
 
-from skerry_contract.errors import GoldenError, InitFailedError
+from skerry_contract.errors import GoldenError, InitFailedError, ProbeError
 from skerry_contract.messages import Failure
 
 ATTEMPTS = 3
@@ -17,4 +17,8 @@ def is_bad(failure: Failure, *, failures: int, committed: bool) -> bool:
         failures: How many failures in a row there are, this one included.
         committed: Whether the revision has proven itself before; then it is never bad.
     """
-    return not committed and (failure.code in _CERTAIN or failures >= ATTEMPTS)
+    if committed:
+        return False
+    # All else (runtime, network, disk) says nothing about the revision.
+    third = failure.code == ProbeError.code and failures >= ATTEMPTS
+    return failure.code in _CERTAIN or third

@@ -15,7 +15,9 @@ Stream = tuple[str, str]
 """Boot and stream path, which number their items together."""
 
 MAX_BATCH_BYTES = 60 * 1024
-"""Bytes of data in one batch, unless a single item is larger."""
+"""Bytes of items in one batch, unless a single item is larger."""
+_ITEM_BYTES = 120
+"""Bytes that an item takes besides its data: number, time, names and brackets."""
 LATE_S = 10.0
 """An item that is sent this long after it was stored is marked as historical."""
 MAX_IN_FLIGHT_BYTES = 512 * 1024
@@ -52,10 +54,11 @@ def batches(items: Iterable[Stored]) -> list[list[Stored]]:
     done: list[list[Stored]] = []
     for item in items:
         stream = (item.boot, item.stream)
-        if stream in open_batches and sizes[stream] + len(item.data) > MAX_BATCH_BYTES:
+        size = len(item.data) + _ITEM_BYTES
+        if stream in open_batches and sizes[stream] + size > MAX_BATCH_BYTES:
             done.append(open_batches.pop(stream))
         open_batches.setdefault(stream, []).append(item)
-        sizes[stream] = len(item.data) + (sizes[stream] if len(open_batches[stream]) > 1 else 0)
+        sizes[stream] = size + (sizes[stream] if len(open_batches[stream]) > 1 else 0)
     return [*done, *open_batches.values()]
 
 

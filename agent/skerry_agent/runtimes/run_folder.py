@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from skerry_agent import durable
 from skerry_contract import shape
 from skerry_contract.manifest import RunSettings
 
@@ -20,7 +19,7 @@ IN_CONTAINER = "/run/skerry"
 INPUTS_IN_CONTAINER = "/inputs"
 """Below it lie the input folders, by name, for a module with a root of its own."""
 
-_LEFTOVERS = ("host.sock", "failure.json")
+_LEFTOVERS = ("host.sock", "failure.json", "settings.json")
 """What an earlier run of the same instance leaves behind."""
 
 
@@ -43,7 +42,10 @@ def write_settings(run_dir: Path, run: RunSettings, folders: Mapping[str, str]) 
         for name, given in run.inputs.items()
     }
     settings = {"inputs": inputs, "stream": run.stream}
-    durable.write(run_dir / "settings.json", shape.dump(settings))
+    # "x" after removing it: an earlier run may have left a link here that leads out of the folder.
+    with (run_dir / "settings.json").open("xb") as file:
+        file.write(shape.dump(settings))
+        os.fchmod(file.fileno(), 0o644)
 
 
 @contextmanager
