@@ -79,7 +79,8 @@ def _check_shape(text: str) -> None:
     """Walk over the text's events, which takes no recursion, before anything is built of it."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
-        place = (event.start_mark.line + 1, event.start_mark.column + 1)
+        mark = event.start_mark
+        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise wrong("anchors and aliases are not used here", (), place)
         if isinstance(event, yaml.CollectionStartEvent):

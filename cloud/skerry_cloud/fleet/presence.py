@@ -48,11 +48,11 @@ def presence(heartbeat: Heartbeat | None, word: Word | None, now: float) -> Pres
     since. ``unknown`` means that it should be there and is not heard of: never is the last value
     shown as if it were the present one.
     """
-    said_goodbye = word is not None and word.state.state in _AWAY
-    if said_goodbye and (heartbeat is None or heartbeat.received <= word.received):
-        return "offline"
+    goodbye = word.received if word is not None and word.state.state in _AWAY else None
     if heartbeat is None:
-        return "unknown"
+        return "unknown" if goodbye is None else "offline"
+    if goodbye is not None and heartbeat.received <= goodbye:
+        return "offline"
     due = heartbeat.received + MISSED_HEARTBEATS * heartbeat.interval_s
     return "online" if now < due else "unknown"
 

@@ -60,7 +60,6 @@ class Ingest:
         fleet: Fleet whose devices are heard.
         store: Where things go.
         retention: Keeps that within bounds.
-        publish: Sends acknowledgements.
         on_platforms: Told the platform of each device that named its capabilities.
     """
 
@@ -69,13 +68,12 @@ class Ingest:
         fleet: str,
         store: Store,
         retention: Retention,
-        publish: Publish,
         on_platforms: Callable[[Mapping[str, str]], None],
     ) -> None:
         self._fleet = fleet
         self._store = store
         self._retention = retention
-        self._publish = publish
+        self._publish: Publish = _nowhere
         self._on_platforms = on_platforms
         self._waiting: queue.Queue[Message] = queue.Queue(MAX_WAITING)
         self._stopping = threading.Event()
@@ -96,8 +94,9 @@ class Ingest:
                 continue
             return
 
-    def start(self) -> None:
-        """Begin to store."""
+    def start(self, publish: Publish) -> None:
+        """Begin to store, and to send acknowledgements with ``publish``."""
+        self._publish = publish
         self._thread.start()
 
     def stop(self, *, within_s: float = 5.0) -> None:
@@ -177,3 +176,7 @@ class Ingest:
         told = [ack for ack in acks if ack.seq]
         for start in range(0, len(told), _MAX_ACKS):
             self._publish(topic, shape.dump(Ack(tuple(told[start : start + _MAX_ACKS]))))
+
+
+def _nowhere(_topic: str, _payload: bytes) -> None:
+    """Send nothing: nobody listens before the start."""

@@ -1,0 +1,25 @@
+"""The application: routes, errors and limits put together."""
+
+from fastapi import FastAPI
+
+from skerry_cloud.api import deployments, devices, distribution, errors, registry, telemetry
+from skerry_cloud.api.bodies import BodyLimit
+from skerry_cloud.api.services import Services
+
+
+def make_app(services: Services) -> FastAPI:
+    """Return the ASGI application over ``services``."""
+    app = FastAPI(
+        title="Skerry",
+        description="Ship machine-learning models to edge devices.",
+        # Their pages load scripts from other people's servers.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    errors.add_handlers(app)
+    app.add_middleware(BodyLimit)
+    for routes in (registry, devices, deployments, telemetry, distribution):
+        app.include_router(routes.router)
+    return app

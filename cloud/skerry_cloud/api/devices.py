@@ -1,0 +1,107 @@
+"""Routes for devices and their identities."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Response
+
+from skerry_cloud.api import answers
+from skerry_cloud.api.auth import Person, ThatDevice
+from skerry_cloud.api.bodies import described, json_body
+from skerry_cloud.api.services import Use
+from skerry_cloud.deployments.service import desired_document
+from skerry_contract import shape
+from skerry_contract.errors import NotFoundError
+from skerry_contract.manifest import DeviceId
+from skerry_contract.shape import Size, Text
+
+EVENTS_SHOWN = 20
+"""Events that one device's answer holds, newest first."""
+
+router = APIRouter(prefix="/v1/devices")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceBody:
+    """What makes a device known.
+
+    Attributes:
+        id: Its id.
+        tags: For people and for searching.
+    """
+
+    id: DeviceId
+    tags: Annotated[
+        Mapping[str, Annotated[str, Text(max_length=1000)]], Size(0, 100, Text(max_length=100))
+    ] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceList:
+    """All devices."""
+
+    devices: Sequence[answers.Device]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a device folder needs besides code."""
+
+    device: Mapping[str, Any]
+    trust: Mapping[str, Any]
+    token: str
+    ca: str
+
+
+@router.post(
+    "",
+    status_code=201,
+    dependencies=[Person],
+    openapi_extra=described(DeviceBody, "DeviceBody"),
+)
+def add_device(body: Annotated[DeviceBody, json_body(DeviceBody)], services: Use) -> answers.Device:
+    """Make a device known, so that it can be flashed."""
+    added = services.devices.add(body.id, body.tags)
+    services.publisher.announce([body.id])
+    return answers.device(added)
+
+
+@router.get("", dependencies=[Person])
+def list_devices(services: Use) -> DeviceList:
+    """Return all devices, by id and without their events."""
+    return DeviceList([answers.device(found) for found in services.devices.all()])
+
+
+@router.get("/{device}", dependencies=[Person])
+def get_device(device: str, services: Use) -> answers.Device:
+    """Return one device with all that it reports."""
+    found = services.devices.get(device)
+    return answers.device(found, services.telemetry.events(device, EVENTS_SHOWN))
+
+
+@router.delete("/{device}", status_code=204, dependencies=[Person])
+def remove_device(device: str, services: Use) -> None:
+    """Forget a device: its token ends, and its connection to the broker."""
+    try:
+        services.devices.remove(device)
+    finally:
+        services.publisher.announce([device])
+
+
+@router.post("/{device}/identity", dependencies=[Person])
+def new_identity(device: str, services: Use) -> Identity:
+    """Give a device a new identity; the one before ends."""
+    token = services.devices.new_token(device)
+    about = services.identification
+    return Identity({**about.device, "device": device}, shape.write(about.trust), token, about.ca)
+
+
+@router.get("/{device}/desired", dependencies=[ThatDevice], response_class=Response)
+def get_desired(device: str, services: Use) -> Response:
+    """Return the signed envelope for a device, as it is on MQTT."""
+    with services.database.read() as connection:
+        document = desired_document(connection, device)
+    if document is None:
+        raise NotFoundError(f"nothing was ever wanted of device {device}")
+    return Response(document, media_type="application/json")
