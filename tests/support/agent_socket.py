@@ -15,6 +15,10 @@ Answer = dict[str, Any] | None
 """What is sent back; None closes the connection without a word."""
 
 
+Listen = Callable[..., "AgentSocket"]
+"""Makes an agent socket in a run folder, which is closed when the test ends."""
+
+
 def stored(line: dict[str, Any]) -> Answer:
     """Answer as an agent does that has room."""
     return {"stored": line["id"]}

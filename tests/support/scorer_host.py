@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+MakeHost = Callable[..., "ScorerHost"]
+"""Makes a host, not yet started: of a script's text, or of the echo template without one."""
+
 ROOT = Path(__file__).parents[2]
 HOST_FOLDER = ROOT / "scorer"
 TEMPLATES = ROOT / "module-templates"

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support.agent_socket import AgentSocket
-from support.scorer_host import TEMPLATES, ScorerHost
-
-MakeHost = Callable[..., ScorerHost]
+from support.agent_socket import AgentSocket, Answer, Listen, stored
+from support.scorer_host import TEMPLATES, MakeHost, ScorerHost
 
 
 @pytest.fixture
@@ -41,12 +40,12 @@ def inputs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def listen() -> Iterator[Callable[..., AgentSocket]]:
+def listen() -> Iterator[Listen]:
     """Make agent sockets that are closed in the end."""
     made: list[AgentSocket] = []
 
-    def make(*args: object, **options: object) -> AgentSocket:
-        made.append(AgentSocket(*args, **options))  # type: ignore[arg-type]  # handed through
+    def make(run_dir: Path, answer: Callable[[dict[str, Any]], Answer] = stored) -> AgentSocket:
+        made.append(AgentSocket(run_dir, answer))
         return made[-1]
 
     yield make

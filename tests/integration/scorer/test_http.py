@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.scorer_host import ScorerHost, UnixConnection, eventually
+from support.scorer_host import MakeHost, ScorerHost, UnixConnection, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -23,7 +23,7 @@ def run(data):
 """
 
 
-def test_echo_scores_text_and_bytes(make_host) -> None:
+def test_echo_scores_text_and_bytes(make_host: MakeHost) -> None:
     host = make_host().ready()
 
     reply = host.score(b'{"a": "\xc3\xa9"}')
@@ -38,7 +38,7 @@ def test_echo_scores_text_and_bytes(make_host) -> None:
     assert host.status()["scored"] == 5
 
 
-def test_text_that_is_not_utf_8_is_the_clients_fault(make_host) -> None:
+def test_text_that_is_not_utf_8_is_the_clients_fault(make_host: MakeHost) -> None:
     host = make_host().ready()
     reply = host.score(b"\xff")
     assert reply.status == 400
@@ -46,7 +46,7 @@ def test_text_that_is_not_utf_8_is_the_clients_fault(make_host) -> None:
     assert host.status()["failed"] == 0
 
 
-def test_ids_come_back_and_long_ones_are_refused(make_host) -> None:
+def test_ids_come_back_and_long_ones_are_refused(make_host: MakeHost) -> None:
     host = make_host().ready()
     reply = host.request("POST", "/score", b"1", x_request_id="one", x_ms_client_request_id="two")
     assert reply.headers["x-request-id"] == "one"
@@ -56,7 +56,7 @@ def test_ids_come_back_and_long_ones_are_refused(make_host) -> None:
     assert host.request("POST", "/score", b"1", x_request_id="x" * 101).status == 431
 
 
-def test_paths_and_methods_that_do_not_exist_are_named(make_host) -> None:
+def test_paths_and_methods_that_do_not_exist_are_named(make_host: MakeHost) -> None:
     host = make_host().ready()
     assert host.request("GET", "/nothing").status == 404
     reply = host.request("DELETE", "/score")
@@ -66,7 +66,9 @@ def test_paths_and_methods_that_do_not_exist_are_named(make_host) -> None:
     assert (head.status, head.body, head.headers["content-length"]) == (200, b"", "7")
 
 
-def test_a_run_that_raises_is_a_500_that_says_where_and_the_next_is_scored(make_host) -> None:
+def test_a_run_that_raises_is_a_500_that_says_where_and_the_next_is_scored(
+    make_host: MakeHost,
+) -> None:
     host = make_host(
         "def init(): ...\ndef run(data):\n    if data == 'exit':\n        raise SystemExit(5)\n"
         "    return 1 / int(data)\n"
@@ -86,14 +88,14 @@ def test_a_run_that_raises_is_a_500_that_says_where_and_the_next_is_scored(make_
 
 
 @pytest.mark.parametrize("result", ["{1}", "float('nan')", "[float('inf')]", "b'x'", "'\\ud800'"])
-def test_what_json_cannot_say_is_a_failure_with_a_reason(make_host, result: str) -> None:
+def test_what_json_cannot_say_is_a_failure_with_a_reason(make_host: MakeHost, result: str) -> None:
     host = make_host(f"def init(): ...\ndef run(data): return {result}\n").ready()
     reply = host.score(b"")
     assert reply.status == 500
     assert "cannot be written as JSON" in reply.json["message"]
 
 
-def test_arrays_and_scalars_that_can_turn_into_plain_values_do(make_host) -> None:
+def test_arrays_and_scalars_that_can_turn_into_plain_values_do(make_host: MakeHost) -> None:
     host = make_host(
         "class Array:\n    def tolist(self): return [1.5, 2]\n"
         "class Tensor:\n    def item(self): return 3\n"
@@ -102,13 +104,13 @@ def test_arrays_and_scalars_that_can_turn_into_plain_values_do(make_host) -> Non
     assert host.score(b"").json == {"a": [1.5, 2], "b": [3]}
 
 
-def test_nothing_returned_is_an_empty_object(make_host) -> None:
+def test_nothing_returned_is_an_empty_object(make_host: MakeHost) -> None:
     host = make_host("def init(): ...\ndef run(data): ...\n").ready()
     assert host.score(b"").body == b"{}"
 
 
 def test_status_and_health_are_answered_while_init_and_run_compute(
-    make_host, tmp_path: Path
+    make_host: MakeHost, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     host = make_host(
@@ -136,7 +138,7 @@ def test_status_and_health_are_answered_while_init_and_run_compute(
 
 
 def test_more_than_may_wait_are_turned_away_and_those_who_wait_are_answered(
-    make_host, tmp_path: Path
+    make_host: MakeHost, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     host = make_host(SLOW, SKERRY_MAX_WAITING="2").ready()
@@ -159,7 +161,7 @@ def test_more_than_may_wait_are_turned_away_and_those_who_wait_are_answered(
     assert replies == [200, 200, 200]
 
 
-def test_a_request_whose_client_has_gone_is_not_scored(make_host, tmp_path: Path) -> None:
+def test_a_request_whose_client_has_gone_is_not_scored(make_host: MakeHost, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     host = make_host(SLOW).ready()
     first = threading.Thread(target=host.score, args=[str(gate).encode()])
@@ -176,7 +178,7 @@ def test_a_request_whose_client_has_gone_is_not_scored(make_host, tmp_path: Path
     assert host.status()["scored"] == 2
 
 
-def test_one_connection_carries_many_requests_pipelined_ones_too(make_host) -> None:
+def test_one_connection_carries_many_requests_pipelined_ones_too(make_host: MakeHost) -> None:
     host = make_host().ready()
     connection = UnixConnection(host.run_dir / "host.sock")
     for i in range(50):
@@ -191,7 +193,7 @@ def test_one_connection_carries_many_requests_pipelined_ones_too(make_host) -> N
     connection.close()
 
 
-def test_a_chunked_upload_and_leave_to_send_work_with_a_usual_client(make_host) -> None:
+def test_a_chunked_upload_and_leave_to_send_work_with_a_usual_client(make_host: MakeHost) -> None:
     host = make_host().ready()
     connection = UnixConnection(host.run_dir / "host.sock")
     headers = {"Content-Type": "image/png"}
@@ -206,7 +208,7 @@ def test_a_chunked_upload_and_leave_to_send_work_with_a_usual_client(make_host) 
     connection.close()
 
 
-def test_a_body_beyond_the_limit_is_refused_while_it_is_still_sent(make_host) -> None:
+def test_a_body_beyond_the_limit_is_refused_while_it_is_still_sent(make_host: MakeHost) -> None:
     host = make_host(SKERRY_MAX_BODY_BYTES="1000").ready()
     assert host.score(b"1".rjust(1000)).status == 200
     connection = UnixConnection(host.run_dir / "host.sock")
@@ -219,7 +221,7 @@ def test_a_body_beyond_the_limit_is_refused_while_it_is_still_sent(make_host) ->
     connection.close()
 
 
-def test_what_is_no_http_is_a_400_and_the_host_lives_on(make_host) -> None:
+def test_what_is_no_http_is_a_400_and_the_host_lives_on(make_host: MakeHost) -> None:
     host = make_host().ready()
     connection = UnixConnection(host.run_dir / "host.sock")
     connection.connect()
@@ -236,7 +238,7 @@ def port_of(host: ScorerHost) -> int:
     return int(eventually(told)[1])
 
 
-def test_on_tcp_anybody_may_score_and_nobody_give_orders(make_host) -> None:
+def test_on_tcp_anybody_may_score_and_nobody_give_orders(make_host: MakeHost) -> None:
     host = make_host(SKERRY_PORT="0", SKERRY_ADDRESS="127.0.0.1").ready()
     connection = http.client.HTTPConnection("127.0.0.1", port_of(host), timeout=10)
     answers = []
@@ -258,7 +260,7 @@ def test_on_tcp_anybody_may_score_and_nobody_give_orders(make_host) -> None:
     connection.close()
 
 
-def test_a_port_that_is_taken_ends_the_host_with_a_reason(make_host) -> None:
+def test_a_port_that_is_taken_ends_the_host_with_a_reason(make_host: MakeHost) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         host = make_host(SKERRY_PORT=port, SKERRY_ADDRESS="127.0.0.1").start()
@@ -266,7 +268,7 @@ def test_a_port_that_is_taken_ends_the_host_with_a_reason(make_host) -> None:
     assert "Address already in use" in host.log.read_text()
 
 
-def test_golden_sets_pass_and_fail_with_their_reasons(make_host) -> None:
+def test_golden_sets_pass_and_fail_with_their_reasons(make_host: MakeHost) -> None:
     host = make_host().ready()
     found = host.request("POST", "/skerry/golden").json
     assert found["passed"] is True
@@ -294,7 +296,7 @@ def test_golden_sets_pass_and_fail_with_their_reasons(make_host) -> None:
     assert "none.bin" in found["cases"][2]["text"]
 
 
-def test_no_golden_set_passes_and_a_broken_one_does_not(make_host) -> None:
+def test_no_golden_set_passes_and_a_broken_one_does_not(make_host: MakeHost) -> None:
     host = make_host("def init(): ...\ndef run(data): ...\n").ready()
     assert host.request("POST", "/skerry/golden").json == {"passed": True, "cases": []}
     (host.run_dir.parent / "app-0" / "golden.json").write_text("{")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from support.agent_socket import AgentSocket, Answer, stored
-from support.scorer_host import ScorerHost, eventually
+from support.agent_socket import AgentSocket, Answer, Listen, stored
+from support.scorer_host import MakeHost, ScorerHost, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +36,9 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_file())
 
 
-def test_results_reach_the_agent_in_order_and_the_files_go(make_host, inputs, listen) -> None:
+def test_results_reach_the_agent_in_order_and_the_files_go(
+    make_host: MakeHost, inputs: Path, listen: Listen
+) -> None:
     host = make_host(LENGTH)
     agent = listen(host.run_dir)
     for i, name in enumerate(["c.png", "b.png", "a.png"]):
@@ -57,7 +59,9 @@ def test_results_reach_the_agent_in_order_and_the_files_go(make_host, inputs, li
     assert host.status()["scored"] == 3
 
 
-def test_inputs_are_held_back_until_serve_and_after_hold(make_host, inputs, listen) -> None:
+def test_inputs_are_held_back_until_serve_and_after_hold(
+    make_host: MakeHost, inputs: Path, listen: Listen
+) -> None:
     host = make_host(LENGTH)
     agent = listen(host.run_dir)
     put(inputs, "a", b"1")
@@ -78,7 +82,7 @@ def test_inputs_are_held_back_until_serve_and_after_hold(make_host, inputs, list
 
 
 def test_a_file_that_fails_is_set_aside_told_and_does_not_stop_the_next(
-    make_host, inputs, listen
+    make_host: MakeHost, inputs: Path, listen: Listen
 ) -> None:
     host = make_host("def init(): ...\ndef run(data): return 1 / int(data)\n")
     agent = listen(host.run_dir)
@@ -100,7 +104,9 @@ def test_a_file_that_fails_is_set_aside_told_and_does_not_stop_the_next(
     assert (host.status()["scored"], host.status()["failed"]) == (1, 1)
 
 
-def test_unusable_files_of_every_kind_are_set_aside(make_host, inputs, listen) -> None:
+def test_unusable_files_of_every_kind_are_set_aside(
+    make_host: MakeHost, inputs: Path, listen: Listen
+) -> None:
     host = make_host(
         "def init(): ...\ndef run(data): return 'x' * 70_000 if data == b'long' else 1\n",
         SKERRY_MAX_BODY_BYTES="1000",
@@ -120,7 +126,9 @@ def test_unusable_files_of_every_kind_are_set_aside(make_host, inputs, listen) -
     assert "old.png" not in told
 
 
-def test_a_name_that_is_not_utf_8_is_scored_under_a_readable_one(make_host, inputs, listen) -> None:
+def test_a_name_that_is_not_utf_8_is_scored_under_a_readable_one(
+    make_host: MakeHost, inputs: Path, listen: Listen
+) -> None:
     host = make_host(LENGTH)
     agent = listen(host.run_dir)
     (inputs / os.fsdecode(b"caf\xe9.png")).write_bytes(b"123")
@@ -130,7 +138,7 @@ def test_a_name_that_is_not_utf_8_is_scored_under_a_readable_one(make_host, inpu
 
 
 def test_a_file_that_is_still_being_written_is_taken_when_it_is_whole(
-    make_host, inputs, listen
+    make_host: MakeHost, inputs: Path, listen: Listen
 ) -> None:
     host = serving(make_host(LENGTH), inputs)
     agent = listen(host.run_dir)
@@ -143,7 +151,9 @@ def test_a_file_that_is_still_being_written_is_taken_when_it_is_whole(
     assert agent.items[-1]["data"]["result"] == 10
 
 
-def test_without_the_agents_word_nothing_is_removed(make_host, inputs, listen) -> None:
+def test_without_the_agents_word_nothing_is_removed(
+    make_host: MakeHost, inputs: Path, listen: Listen
+) -> None:
     host = make_host(LENGTH)
     put(inputs, "a", b"123")
     serving(host, inputs)  # there is no agent at all yet
@@ -167,7 +177,9 @@ def test_without_the_agents_word_nothing_is_removed(make_host, inputs, listen) -
     assert agent.items[0]["data"]["result"] == 3
 
 
-def test_what_the_agent_refuses_is_set_aside_with_its_words(make_host, inputs, listen) -> None:
+def test_what_the_agent_refuses_is_set_aside_with_its_words(
+    make_host: MakeHost, inputs: Path, listen: Listen
+) -> None:
     host = make_host(LENGTH)
     listen(host.run_dir, lambda line: {"refused": line["id"], "text": "no such stream"})
     put(inputs, "a", b"1")
@@ -178,7 +190,7 @@ def test_what_the_agent_refuses_is_set_aside_with_its_words(make_host, inputs, l
 
 
 def test_a_host_killed_between_store_and_removal_scores_the_file_again(
-    make_host, inputs, listen
+    make_host: MakeHost, inputs: Path, listen: Listen
 ) -> None:
     host = make_host(LENGTH)
 
@@ -199,7 +211,9 @@ def test_a_host_killed_between_store_and_removal_scores_the_file_again(
     assert [item["data"]["result"] for item in agent.items] == [2, 2]
 
 
-def test_killed_again_and_again_the_host_loses_nothing(make_host, inputs, listen) -> None:
+def test_killed_again_and_again_the_host_loses_nothing(
+    make_host: MakeHost, inputs: Path, listen: Listen
+) -> None:
     host = make_host(LENGTH)
     agent = listen(host.run_dir)
     for i in range(200):
@@ -207,7 +221,8 @@ def test_killed_again_and_again_the_host_loses_nothing(make_host, inputs, listen
     host.settings(inputs={"frames": {"folder": str(inputs)}})
     for kill_after in (5, 30, 80):
         host.ready().request("POST", "/skerry/serve")
-        eventually(lambda n=kill_after: len(agent.items) > n)
+        while len(agent.items) <= kill_after:
+            time.sleep(0.01)
         host.kill()
     host.ready().request("POST", "/skerry/serve")
     eventually(lambda: not files(inputs))
@@ -216,7 +231,7 @@ def test_killed_again_and_again_the_host_loses_nothing(make_host, inputs, listen
 
 
 def test_sigterm_finishes_the_file_under_way_and_leaves_the_others(
-    make_host, inputs, listen, tmp_path: Path
+    make_host: MakeHost, inputs: Path, listen: Listen, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     host = make_host(
@@ -237,7 +252,9 @@ def test_sigterm_finishes_the_file_under_way_and_leaves_the_others(
     assert [item["data"]["file"] for item in agent.items] == ["a"]
 
 
-def test_sigterm_does_not_wait_for_an_agent_that_does_not_answer(make_host, inputs, listen) -> None:
+def test_sigterm_does_not_wait_for_an_agent_that_does_not_answer(
+    make_host: MakeHost, inputs: Path, listen: Listen
+) -> None:
     host = make_host(LENGTH, SKERRY_DRAIN_S="1")
     silence = threading.Event()
 
@@ -254,7 +271,9 @@ def test_sigterm_does_not_wait_for_an_agent_that_does_not_answer(make_host, inpu
     silence.set()
 
 
-def test_a_new_version_takes_over_without_scoring_a_file_twice(make_host, inputs, listen) -> None:
+def test_a_new_version_takes_over_without_scoring_a_file_twice(
+    make_host: MakeHost, inputs: Path, listen: Listen
+) -> None:
     old, new = make_host(LENGTH), make_host(LENGTH)
     agents = [listen(host.run_dir) for host in (old, new)]
     serving(old, inputs)
@@ -270,7 +289,7 @@ def test_a_new_version_takes_over_without_scoring_a_file_twice(make_host, inputs
     assert agents[1].items
 
 
-def test_results_can_go_to_standard_output(make_host, inputs) -> None:
+def test_results_can_go_to_standard_output(make_host: MakeHost, inputs: Path) -> None:
     host = make_host(LENGTH)
     put(inputs, "a.png", b"123")
     host.settings(inputs={"frames": {"folder": str(inputs)}}, results="stdout")

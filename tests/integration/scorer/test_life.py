@@ -1,12 +1,13 @@
 """How the scorer host starts, fails and ends."""
 
 import json
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from support.scorer_host import ScorerHost, TEMPLATES, eventually
+from support.scorer_host import TEMPLATES, MakeHost, ScorerHost, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +50,7 @@ PSS_LIMIT_KB = 25 * 1024
     ],
 )
 def test_a_script_that_cannot_work_says_why_in_its_own_words(
-    make_host, script: str, text: str, detail: str
+    make_host: MakeHost, script: str, text: str, detail: str
 ) -> None:
     host = make_host(script).start()
     assert host.wait() == 3
@@ -71,7 +72,7 @@ def test_a_script_that_is_not_there_is_missed_by_name(tmp_path: Path) -> None:
     assert "scoring.py" in text
 
 
-def test_a_chain_of_causes_is_shown_without_frames_of_the_host(make_host) -> None:
+def test_a_chain_of_causes_is_shown_without_frames_of_the_host(make_host: MakeHost) -> None:
     host = make_host(
         "def init():\n"
         "    try:\n        int('x')\n"
@@ -85,7 +86,7 @@ def test_a_chain_of_causes_is_shown_without_frames_of_the_host(make_host) -> Non
     assert "bad model" in detail
 
 
-def test_threads_of_a_script_do_not_keep_a_host_that_failed(make_host) -> None:
+def test_threads_of_a_script_do_not_keep_a_host_that_failed(make_host: MakeHost) -> None:
     host = make_host(
         "import threading, time\n"
         "def init():\n    threading.Thread(target=time.sleep, args=[3600]).start()\n    1 / 0\n"
@@ -94,14 +95,14 @@ def test_threads_of_a_script_do_not_keep_a_host_that_failed(make_host) -> None:
     assert host.wait() == 3
 
 
-def test_word_of_an_earlier_failure_goes_with_the_next_start(make_host) -> None:
+def test_word_of_an_earlier_failure_goes_with_the_next_start(make_host: MakeHost) -> None:
     host = make_host()
     (host.run_dir / "failure.json").write_text("{}")
     host.ready()
     assert not (host.run_dir / "failure.json").exists()
 
 
-def test_wrong_settings_are_told_and_end_with_status_2(make_host) -> None:
+def test_wrong_settings_are_told_and_end_with_status_2(make_host: MakeHost) -> None:
     host = make_host(SKERRY_PORT="many").start()
     assert host.wait() == 2
     assert "SKERRY_PORT must be a whole number" in host.log.read_text()
@@ -111,11 +112,12 @@ def test_wrong_settings_are_told_and_end_with_status_2(make_host) -> None:
     assert "inputs.frames.folder" in other.log.read_text()
 
 
-def test_sigterm_lets_the_request_under_way_finish(make_host, tmp_path: Path) -> None:
+def test_sigterm_lets_the_request_under_way_finish(make_host: MakeHost, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     host = make_host(
         "import pathlib, time\ndef init(): ...\n"
-        "def run(data):\n    while not pathlib.Path(data).exists(): time.sleep(0.01)\n    return 1\n"
+        "def run(data):\n    while not pathlib.Path(data).exists(): time.sleep(0.01)\n"
+        "    return 1\n"
     ).ready()
     replies: list[bytes] = []
     scoring = threading.Thread(target=lambda: replies.append(host.score(str(gate).encode()).body))
@@ -130,7 +132,7 @@ def test_sigterm_lets_the_request_under_way_finish(make_host, tmp_path: Path) ->
     assert replies == [b"1"]
 
 
-def test_a_run_that_never_returns_does_not_hold_up_the_end(make_host) -> None:
+def test_a_run_that_never_returns_does_not_hold_up_the_end(make_host: MakeHost) -> None:
     host = make_host(
         "import time\ndef init(): ...\ndef run(data): time.sleep(3600)\n", SKERRY_DRAIN_S="0"
     ).ready()
@@ -142,18 +144,18 @@ def test_a_run_that_never_returns_does_not_hold_up_the_end(make_host) -> None:
 
 
 def _score_in_vain(host: ScorerHost) -> None:
-    with pytest.raises(OSError, match="closed|reset|Remote"):
+    with pytest.raises(OSError, match=r"closed|reset|Remote"):
         host.score(b"")
 
 
-def test_sigterm_during_init_ends_it_at_once(make_host) -> None:
+def test_sigterm_during_init_ends_it_at_once(make_host: MakeHost) -> None:
     host = make_host("import time\ndef init(): time.sleep(3600)\ndef run(data): ...\n").start()
     eventually((host.run_dir / "host.sock").exists)
     eventually(lambda: host.status()["busy_s"] > 0)
     assert host.terminate() == 0
 
 
-def test_a_host_that_was_killed_starts_again_in_the_same_folder(make_host) -> None:
+def test_a_host_that_was_killed_starts_again_in_the_same_folder(make_host: MakeHost) -> None:
     host = make_host().ready()
     host.kill()
     assert (host.run_dir / "host.sock").is_socket()
@@ -169,7 +171,7 @@ def test_a_run_folder_with_a_very_long_path_works(tmp_path: Path) -> None:
     assert host.terminate() == 0
 
 
-def test_the_host_itself_stays_small(make_host) -> None:
+def test_the_host_itself_stays_small(make_host: MakeHost) -> None:
     host = make_host().ready()
     host.score(b"1")
     assert host.process is not None
@@ -178,10 +180,9 @@ def test_the_host_itself_stays_small(make_host) -> None:
     assert pss < PSS_LIMIT_KB
 
 
-def test_the_host_needs_nothing_but_the_standard_library(make_host) -> None:
+def test_the_host_needs_nothing_but_the_standard_library(make_host: MakeHost) -> None:
     script = "import sys\ndef init(): ...\ndef run(data): return sorted(sys.modules)\n"
     found = {name.split(".")[0] for name in make_host(script).ready().score(b"").json}
-    import sys  # noqa: PLC0415 - beside what it is compared with
-
-    ours = {"skerry_scorer", "entry_module"}
-    assert found - set(sys.stdlib_module_names) - ours - {"__main__", "sitecustomize"} <= set()
+    ours = {"skerry_scorer", "entry_module", "__main__"}
+    of_the_installation = {"sitecustomize", "_distutils_hack"}
+    assert found - set(sys.stdlib_module_names) - ours <= of_the_installation
