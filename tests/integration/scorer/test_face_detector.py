@@ -29,9 +29,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``environment.txt`` asks for."""
     folder = tmp_path_factory.mktemp("packages")
-    uv = shutil.which("uv") or Path(sys.executable).with_name("uv")
-    into = ["--target", folder, "--python", sys.executable]
-    wanted = ["--only-binary", ":all:", "--requirement", TEMPLATE / "environment.txt"]
+    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+    into = ["--target", str(folder), "--python", sys.executable]
+    wanted = ["--only-binary", ":all:", "--requirement", str(TEMPLATE / "environment.txt")]
     subprocess.run([uv, "pip", "install", "--quiet", *into, *wanted], check=True, timeout=300)
     return folder
 
