@@ -106,7 +106,7 @@ def to_json(value: Any) -> bytes:
 
 
 def describe(error: BaseException, script: Path) -> str:
-    """Return an exception in one line: its type, its text, and the line of ``script`` it came by."""
+    """Return an exception in one line: type, text, and the line of ``script`` that it came by."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     text = " ".join(text.split())
     frames = traceback.extract_tb(error.__traceback__)
