@@ -154,8 +154,8 @@ def _uv(
     # Building a source package would run its author's code on this machine.
     target = ["--only-binary", ":all:", "--python-version", PYTHON, "--python-platform"]
     quiet = ["--no-progress", "--no-config", "--python", sys.executable]
-    where = ["--cache-dir", tools.cache]
-    command = [tools.uv, "pip", verb, *quiet, *where, *target, platform.uv, *arguments]
+    command: list[str | Path] = [tools.uv, "pip", verb, "--cache-dir", tools.cache]
+    command += [*quiet, *target, platform.uv, *arguments]
     return run(command, timeout_s=timeout_s, cwd=tools.folder)
 
 

@@ -18,10 +18,11 @@ MAX_BYTES = 256 * 1024
 PYTHON = "3.11"
 """The Python of the base."""
 
+_MAX_LINE = 2000
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _REQUIREMENT = re.compile(
     rf"(?P<name>{_NAME})\s*(?:\[[A-Za-z0-9._,\s-]*\])?\s*"
-    r"(?:\(?\s*(?:[<>=!~]=?=?\s*[A-Za-z0-9.*+!_-]+\s*,?\s*)*\)?)\s*"
+    r"(?:\(?\s*(?:(?:===|[<>=!~]=|[<>])\s*[A-Za-z0-9.*+!_-]+\s*,?\s*)*\)?)\s*"
     r"(?:;[^;]+)?(?:\s--hash=sha256:[0-9a-f]{64})*"
 )
 _INDEX = re.compile(r"(-i|--index-url|--extra-index-url)[\s=]\s*(https://[^\s\"']+)")
@@ -97,7 +98,7 @@ def _read_lines(places: list[tuple[str, str]]) -> Requirements:
             option = "--extra-index-url" if "extra" in index[1] else "--index-url"
             indexes += [option, index[2]]
             continue
-        match = _REQUIREMENT.fullmatch(line)
+        match = _REQUIREMENT.fullmatch(line) if len(line) <= _MAX_LINE else None
         if match is None:
             raise EnvironmentFileError(
                 f"{place}: {line!r:.120} is no package with a version",

@@ -24,6 +24,7 @@ FORMAT = 1
 MTIME = 315_532_800
 """1980-01-01, the oldest time that zip files can hold as well."""
 GZIP_LEVEL = 6
+"""Of a NumPy environment it leaves 30 %, at 35 MB/s; 9 leaves 29.6 % at 10 MB/s, 1 leaves 34 %."""
 
 
 class LayerWriter:

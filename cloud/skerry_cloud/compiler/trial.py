@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +36,19 @@ _TAIL_BYTES = 16 * 1024
 _SKIP = "Build without the check if init() can only work on a device."
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a trial runs.
+
+    Attributes:
+        sandboxed: Under bubblewrap, else as a plain child.
+        deadline_s: Seconds that it may take in all.
+    """
+
+    sandboxed: bool
+    deadline_s: float = DEADLINE_S
+
+
 def try_module(
     request: BuildRequest,
     image: Image,
@@ -42,7 +56,7 @@ def try_module(
     trees: Path,
     progress: Progress,
     *,
-    deadline_s: float = DEADLINE_S,
+    how: How | None = None,
 ) -> None:
     """Run ``init()`` and the golden set of ``image`` in a child process.
 
@@ -52,20 +66,22 @@ def try_module(
         blobs: Where it is.
         trees: Where unpacked layers are kept between builds.
         progress: Is told what takes time.
-        deadline_s: Seconds that it may take in all.
+        how: By default under bubblewrap if that works here, for at most ``DEADLINE_S``.
 
     Raises:
         InitFailedError: The script could not be imported, or ``init()`` raised or took too long.
         GoldenError: The module answers its golden set differently.
         RuntimeFailedError: The image's own Python cannot be started here.
     """
-    sandboxed = sandbox_works()
+    how = how or How(sandboxed=sandbox_works())
     with tempfile.TemporaryDirectory(prefix="skerry-") as scratch:
-        parts = _lay_out(request, image, blobs, trees, Path(scratch), copy=not sandboxed)
-        progress("trying init()" + ("" if sandboxed else ", without a sandbox: bwrap is missing"))
-        make = sandbox_command if sandboxed else plain_command
+        parts = _lay_out(request, image, blobs, trees, Path(scratch), copy=not how.sandboxed)
+        progress(
+            "trying init()" + ("" if how.sandboxed else ", without a sandbox: bwrap is missing")
+        )
+        make = sandbox_command if how.sandboxed else plain_command
         command, variables = make(request, find_platform(image.platform), parts)
-        trial = _Trial(request, parts, time.monotonic() + deadline_s)
+        trial = _Trial(request, parts, time.monotonic() + how.deadline_s)
         with _started(command, variables, parts.app) as (child, tail):
             trial.wait_for_init(child, tail)
             trial.check_golden(progress)

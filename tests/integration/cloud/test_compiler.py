@@ -1,0 +1,341 @@
+"""The compiler with the real Debian archive, package index and scorer host."""
+
+import json
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skerry_cloud.blobs import BlobStore
+from skerry_cloud.compiler import BuildRequest, Image, ModelFiles, compile_module
+from skerry_cloud.compiler.oci_layout import export_image, export_layout
+from skerry_cloud.compiler.platforms import find_platform
+from skerry_cloud.compiler.trees import unpack
+from skerry_cloud.compiler.trial import How, try_module
+from skerry_contract.errors import (
+    ConflictError,
+    ContractError,
+    EnvironmentFileError,
+    GoldenError,
+    InitFailedError,
+    NotFoundError,
+    ScorerError,
+)
+from support.modules import ELSEWHERE, HERE, SCORER, WEIGHTS, doubling, stored
+
+# The first build fetches and compresses a whole base.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+Build = Callable[..., Image]
+
+LOOKS_AROUND = """
+import json, ssl, sys, importlib, os
+from pathlib import Path
+extensions = next(Path(p) for p in sys.path if p.endswith("lib-dynload"))
+for extension in extensions.iterdir():
+    importlib.import_module(extension.name.split(".")[0])
+import ctypes
+ctypes.CDLL("libstdc++.so.6")
+ctypes.CDLL("libgomp.so.1")
+print(json.dumps({
+    "python": sys.version_info[:2],
+    "compiled": json.__cached__ is not None and os.path.exists(json.__cached__),
+    "authorities": len(ssl.create_default_context().get_ca_certs()),
+    "host": importlib.util.find_spec("skerry_scorer").origin,
+}))
+"""
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compiler")
+
+
+@pytest.fixture(scope="session")
+def blobs(root: Path) -> BlobStore:
+    return BlobStore(root / "blobs")
+
+
+@pytest.fixture
+def log() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def build(root: Path, blobs: BlobStore, log: list[str]) -> Build:
+    def run(**changes: Any) -> Image:
+        request = doubling(blobs, **changes)
+        return compile_module(request, blobs, root / "caches", log.append)
+
+    return run
+
+
+def document(blobs: BlobStore, digest: str) -> Any:
+    return json.loads(blobs.read(digest, limit=100_000))
+
+
+def unpacked(image: Image, blobs: BlobStore, target: Path) -> Path:
+    for layer in image.layers:
+        with blobs.open(layer.digest) as archive:
+            unpack(archive, target, lambda name: name, mode="r|gz")
+    return target
+
+
+def test_a_module_is_compiled_tried_and_described_as_promised(
+    build: Build, blobs: BlobStore, log: list[str]
+) -> None:
+    image = build()
+
+    assert [layer.kind for layer in image.layers] == [
+        "base",
+        "scorer host",
+        "models",
+        "scorer code",
+    ]
+    assert "checking the golden set" in log
+    manifest, config = document(blobs, image.digest), document(blobs, image.config)
+    assert manifest["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
+    assert manifest["config"]["digest"] == image.config
+    assert [(part["digest"], part["size"]) for part in manifest["layers"]] == [
+        (layer.digest, blobs.size(layer.digest)) for layer in image.layers
+    ]
+    assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in image.layers]
+    assert config["config"]["Entrypoint"] == ["/usr/bin/python3.11", "-m", "skerry_scorer"]
+    assert config["config"]["User"] == "65532:65532"
+    assert config["config"]["Labels"]["io.skerry.module"] == "doubler:1"
+    assert "AZUREML_MODEL_DIR=/var/azureml-app/azureml-models/weights/3" in config["config"]["Env"]
+
+
+def test_everything_lies_where_the_documents_say(
+    build: Build, blobs: BlobStore, tmp_path: Path
+) -> None:
+    tree = unpacked(build(check_init=False), blobs, tmp_path)
+    app = tree / "var/azureml-app"
+    assert (app / "score.py").read_text() == SCORER["score.py"]
+    assert (app / "golden/four.txt").is_file()
+    assert (app / "azureml-models/weights/3/weights.txt").read_text() == WEIGHTS["weights.txt"]
+    assert (tree / "opt/skerry/host/skerry_scorer/__main__.py").is_file()
+    assert "skerry:x:65532:65532" in (tree / "etc/passwd").read_text()
+    assert (tree / "lib").readlink() == Path("usr/lib")
+    assert not [path for path in tree.rglob("*") if path.is_symlink() and not path.exists()]
+    assert not [path for path in tree.rglob("apt*")] + [*tree.glob("usr/bin/dpkg*")]
+
+
+def test_two_servers_make_the_same_digest(build: Build, root: Path, tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from support.modules import doubling
+from skerry_cloud.blobs import BlobStore
+from skerry_cloud.compiler import compile_module
+blobs = BlobStore(Path(sys.argv[1]) / "blobs")
+files = {"environment.txt": "six==1.17.0"}
+print(compile_module(doubling(blobs, check_init=False), blobs, Path(sys.argv[1]) / "caches",
+      lambda line: None).digest)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={
+            "PYTHONPATH": ":".join(filter(None, sys.path)),
+            "PYTHONHASHSEED": "1",
+            "PATH": "/usr/bin:/bin",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == build().digest
+
+
+def test_a_changed_script_is_one_small_new_layer(build: Build, blobs: BlobStore) -> None:
+    first = build(check_init=False)
+    files = stored(blobs, {**SCORER, "score.py": SCORER["score.py"] + "# changed\n"})
+    second = build(version=2, files=files, check_init=False)
+    assert [layer.reused for layer in second.layers] == [True, True, True, False]
+    assert second.layers[:-1] == tuple(
+        type(layer)(**{**{n: getattr(layer, n) for n in layer.__slots__}, "reused": True})
+        for layer in first.layers[:-1]
+    )
+    assert second.layers[-1].size < 1000
+
+
+def test_the_other_platform_is_compiled_without_running_anything_of_it(
+    build: Build, blobs: BlobStore, log: list[str], tmp_path: Path
+) -> None:
+    files = stored(blobs, {**SCORER, "environment.txt": "pillow==11.0.0"})
+    image = build(platform=ELSEWHERE, files=files, environment="environment.txt")
+    assert f"init() was not tried: {ELSEWHERE} does not run on this machine" in log
+    assert document(blobs, image.config)["architecture"] == find_platform(ELSEWHERE).architecture
+    tree = unpacked(image, blobs, tmp_path)
+    machine = {"linux/arm64": 183, "linux/amd64": 62}[ELSEWHERE]
+    binaries = [
+        tree / "usr/bin/python3.11",
+        tree / find_platform(ELSEWHERE).loader,
+        *(tree / "opt/skerry/env/PIL").glob("*.so"),
+    ]
+    assert len(binaries) > 3
+    for binary in binaries:
+        header = binary.read_bytes()[:20]
+        assert header[:4] == b"\x7fELF"
+        assert int.from_bytes(header[18:20], "little") == machine, binary
+
+
+@pytest.mark.parametrize("sandboxed", [True, False], ids=["bubblewrap", "plain child"])
+def test_the_image_has_a_whole_python_with_its_environment(
+    build: Build, root: Path, blobs: BlobStore, *, sandboxed: bool
+) -> None:
+    scorer = {
+        "score.py": "import six, PIL.Image\nfound = {}\ndef init():\n    scope = {}\n"
+        f"    exec({LOOKS_AROUND!r}.replace('print(json.dumps(', 'found.update((')[:], scope | "
+        "{'found': found})\ndef run(data): return found\n",
+        "golden/any.txt": "",
+        "golden.json": json.dumps(
+            [{"input": "golden/any.txt", "expect": {"python": [3, 11], "compiled": True}}]
+        ),
+        "environment.yml": "dependencies:\n- python=3.11\n- pip: [pillow==11.0.0, six==1.17.0]\n",
+    }
+    files = stored(blobs, scorer)
+    image = build(files=files, environment="environment.yml", check_init=False)
+    request = doubling(blobs, files=files, environment="environment.yml")
+    try_module(request, image, blobs, root / "caches/trees", lambda _: None, how=How(sandboxed))
+
+
+@pytest.mark.parametrize("sandboxed", [True, False], ids=["bubblewrap", "plain child"])
+def test_an_init_that_raises_shows_its_own_traceback(
+    build: Build, root: Path, blobs: BlobStore, *, sandboxed: bool
+) -> None:
+    files = stored(
+        blobs, {"score.py": "def init():\n    open('labels.txt')\ndef run(data):\n    pass\n"}
+    )
+    image = build(files=files, check_init=False)
+    request = doubling(blobs, files=files)
+    with pytest.raises(InitFailedError, match=r"doubler:1: .*labels\.txt") as caught:
+        try_module(request, image, blobs, root / "caches/trees", print, how=How(sandboxed))
+    assert 'File "/var/azureml-app/score.py", line 2, in init' in caught.value.detail
+    assert str(root) not in caught.value.detail
+
+
+def test_an_init_that_never_returns_is_ended(build: Build, root: Path, blobs: BlobStore) -> None:
+    script = "import time\nprint('loading')\ndef init():\n    time.sleep(600)\ndef run(d): pass\n"
+    files = stored(blobs, {"score.py": script})
+    image = build(files=files, check_init=False)
+    how = How(sandboxed=True, deadline_s=2.0)
+    with pytest.raises(InitFailedError, match=r"had not returned in time") as caught:
+        try_module(
+            doubling(blobs, files=files), image, blobs, root / "caches/trees", print, how=how
+        )
+    assert "loading" in caught.value.detail
+
+
+def test_an_init_that_kills_its_process_is_told(build: Build, blobs: BlobStore) -> None:
+    script = "import os\ndef init():\n    print('dying', flush=True)\n    os.abort()\ndef run(d): 1"
+    with pytest.raises(InitFailedError, match=r"ended with status") as caught:
+        build(files=stored(blobs, {"score.py": script}))
+    assert "dying" in caught.value.detail
+
+
+def test_a_sandboxed_init_sees_no_network_and_cannot_write(build: Build, blobs: BlobStore) -> None:
+    script = """
+import os, socket
+def init():
+    assert os.getuid() == 65532
+    assert [name for _, name in socket.if_nameindex()] == ["lo"]
+    for folder in ("/", "/var/azureml-app", os.environ["AZUREML_MODEL_DIR"], "/opt/skerry/host"):
+        try:
+            open(folder + "/new", "w")
+        except OSError:
+            continue
+        raise AssertionError(folder)
+    open("/tmp/new", "w")
+def run(data):
+    pass
+"""
+    build(files=stored(blobs, {"score.py": script}))
+
+
+def test_another_golden_answer_is_refused_with_its_case(build: Build, blobs: BlobStore) -> None:
+    golden = '[{"input": "golden/four.txt", "expect": {"length": 9}}]'
+    with pytest.raises(GoldenError, match=r"golden/four\.txt.*9") as caught:
+        build(files=stored(blobs, {**SCORER, "golden.json": golden}))
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "platform", "said"),
+    [
+        ("no-such-package-of-skerry==1\n", HERE, "no-such-package-of-skerry"),
+        ("tflite-runtime==1.0\n", ELSEWHERE, "tflite-runtime"),
+        ("six==1.17.0\nsix==1.16.0\n", HERE, "six"),
+    ],
+)
+def test_an_environment_that_cannot_be_had_is_named_with_its_platform(
+    build: Build, blobs: BlobStore, text: str, platform: str, said: str
+) -> None:
+    files = stored(blobs, {**SCORER, "environment.txt": text})
+    with pytest.raises(EnvironmentFileError, match=said) as caught:
+        build(files=files, platform=platform, environment="environment.txt")
+    assert platform in caught.value.text
+    assert "error:" not in caught.value.text
+
+
+def test_what_cannot_be_compiled_is_refused_before_anything_is_made(
+    build: Build, blobs: BlobStore, root: Path
+) -> None:
+    missing = stored(BlobStore(root / "elsewhere"), {"a.bin": "never uploaded"})
+    short = tuple(type(f)(f.path, f.digest, f.size + 1) for f in stored(blobs, WEIGHTS))
+    cases: list[tuple[type[Exception], dict[str, Any]]] = [
+        (ScorerError, {"entry_script": "main.py"}),
+        (EnvironmentFileError, {"environment": "environment.txt"}),
+        (EnvironmentFileError, {"platform": "linux/riscv64"}),
+        (NotFoundError, {"models": (ModelFiles("gone", 1, missing),)}),
+        (ContractError, {"models": (ModelFiles("short", 1, short),)}),
+    ]
+    for error, changes in cases:
+        with pytest.raises(error):
+            build(**changes)
+
+
+def test_two_builds_do_not_share_their_caches_at_once(
+    build: Build, root: Path, blobs: BlobStore
+) -> None:
+    def also(line: str) -> None:
+        if line.startswith("trying"):
+            with pytest.raises(ConflictError):
+                build()
+            log.append(line)
+
+    log: list[str] = []
+    request: BuildRequest = doubling(blobs)
+    compile_module(request, blobs, root / "caches", also)
+    assert log
+
+
+def test_outside_tools_read_the_image(build: Build, blobs: BlobStore, tmp_path: Path) -> None:
+    image = build(check_init=False)
+    reference = doubling(blobs).reference
+    export_image(image, reference, blobs, tmp_path / "image.tar")
+    export_layout(image, reference, blobs, tmp_path / "layout")
+
+    def skopeo(*arguments: str) -> str:
+        policy = tmp_path / "policy.json"
+        policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+        command = ["skopeo", "--policy", str(policy), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+
+    seen = json.loads(skopeo("inspect", f"oci:{tmp_path}/layout:1"))
+    assert seen["Digest"] == image.digest
+    assert seen["Layers"] == [layer.digest for layer in image.layers]
+    assert seen["Labels"]["io.skerry.module"] == "doubler:1"
+    # Copying reads every byte and checks each digest and diff id against it.
+    skopeo("copy", f"oci-archive:{tmp_path}/image.tar:1", f"dir:{tmp_path}/copied")
+    skopeo("copy", f"docker-archive:{tmp_path}/image.tar", f"dir:{tmp_path}/loaded")
+    with tarfile.open(tmp_path / "image.tar") as tar:
+        assert "manifest.json" in tar.getnames()
