@@ -1,9 +1,11 @@
 """Rules of this code base that no linter knows."""
 
 import io
+import re
 import subprocess
 import sys
 import tokenize
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,3 +59,12 @@ def test_the_device_imports_nothing_but_python_and_paho() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) <= ON_DEVICE
+
+
+def test_the_page_about_dependencies_names_each_of_them() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(need for extra in extras for need in extra)]
+    names = {re.split(r"[^\w-]", need)[0] for need in wanted} - {"skerry"}
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    assert {name for name in names if not re.search(rf"[|,] {name} ?[|,]", page)} == set()

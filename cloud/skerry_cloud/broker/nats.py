@@ -101,6 +101,8 @@ def config_of(site: Site, accounts: Sequence[Account], version: tuple[int, int])
         mqtt["tls"] = {"cert_file": site.tls.certificate, "key_file": site.tls.key}
     jetstream: dict[str, Any] = {
         "store_dir": str(site.folder / "jetstream"),
+        # The default of two minutes is what a power cut would cost.
+        "sync_interval": "5s",
         "max_memory_store": 64 * 1024**2,
         "max_file_store": 4 * 1024**3,
     }

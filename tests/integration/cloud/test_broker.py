@@ -1,5 +1,6 @@
 """Both broker programs, through the same tests: who gets in, who reads what, what lasts."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import pytest
 
 from skerry_cloud.broker import Broker, BrokerKind, BrokerSettings, provide_tls, start
 from skerry_contract.errors import BrokerError, NameInvalidError
+from skerry_contract.messages import MAX_PAYLOAD_BYTES
 from support.mqtt import MqttClient
 from support.ports import free_port
 from support.waiting import eventually
@@ -253,12 +255,16 @@ def test_no_device_takes_over_the_session_of_another(fleet: Broker) -> None:
         assert thief.payloads() == []
 
 
-def test_what_is_larger_than_a_payload_may_be_is_not_taken(fleet: Broker) -> None:
+def test_the_largest_payload_passes_and_what_is_far_larger_cuts_the_sender(fleet: Broker) -> None:
     with as_service(fleet) as cloud, as_device(fleet, PORCH) as device:
         cloud.subscribe("skerry/v1/#")
-        largest = b"x" * (128 * 1024)
+        largest = b"x" * MAX_PAYLOAD_BYTES
         device.publish(topic(PORCH, "t/faces/scores"), largest)
         cloud.wait_for(largest)
+        with contextlib.suppress(RuntimeError):  # raised if the cut comes before the wait
+            device.publish(topic(PORCH, "t/faces/scores"), b"x" * (2 * 1024**2))
+        eventually(lambda: not device.connected, why="the sender to be cut")
+        assert cloud.payloads() == [largest]
 
 
 def test_tls_is_spoken_with_the_name_and_authority_that_devices_check(
