@@ -3,7 +3,7 @@
 import selectors
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,33 +80,18 @@ class Server:
         return self.child.stop(STOP_GRACE_S)
 
 
-class ServerEndedError(RuntimeFailedError):
-    """The server ended before it served; it has said why on its stderr.
-
-    Attributes:
-        status: Its exit status.
-    """
-
-    def __init__(self, text: str, *, status: int, detail: str = "") -> None:
-        super().__init__(text, detail=detail)
-        self.status = status
-
-
-def start(
-    line: Sequence[str], *, log: Path | None = None, deadline_s: float = START_DEADLINE_S
-) -> Server:
-    """Start a server and return once it serves.
+def start(child: Child, *, deadline_s: float = START_DEADLINE_S) -> Server:
+    """Wait until a server that was just started serves; else end it.
 
     Args:
-        line: Its command line.
-        log: Takes what it says; None lets it through to our stderr.
+        child: Its process, with its stdout for us to read.
         deadline_s: Seconds it may take to get ready.
 
     Raises:
-        ServerEndedError: It ended instead; what it said is on stderr or in the log.
-        DeadlineError: It was not ready in time and was stopped.
+        RuntimeFailedError: It ended instead; what it said is on its stderr.
+        ContractError: What it wrote makes no sense.
+        DeadlineError: It was not ready in time.
     """
-    child = Child("server", line, log=log, read_stdout=True)
     try:
         said = _first_line(child, deadline_s)
         ready = shape.parse(Ready, said, max_bytes=MAX_READY_BYTES, subject="server's first line")
@@ -114,7 +99,7 @@ def start(
         info = Api(Transport(login)).info()
         return Server(child, ready, login, info.broker, info.fleet)
     except BaseException:
-        child.stop()
+        child.stop(STOP_GRACE_S)
         raise
 
 
@@ -155,7 +140,7 @@ def _first_line(child: Child, deadline_s: float) -> bytes:
     )
 
 
-def _ended(child: Child) -> ServerEndedError:
+def _ended(child: Child) -> RuntimeFailedError:
     status = child.wait(STOP_GRACE_S)
     text = f"the server ended with status {status} before it served"
-    return ServerEndedError(text, status=status, detail=child.last_lines())
+    return RuntimeFailedError(text, detail=child.last_lines())

@@ -27,6 +27,7 @@ from skerry_contract.errors import ConflictError, SkerryError
     type=click.Choice(["auto", "mosquitto", "nats"]),
     default="auto",
     show_default=True,
+    help="Which broker to start.",
 )
 @click.option(
     "--runtime",

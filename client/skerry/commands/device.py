@@ -25,7 +25,9 @@ def device() -> None:
 
 @device.command(epilog="Example: skerry device add porch-camera --tag site=porto")
 @click.argument("name", metavar="DEVICE", type=DEVICE)
-@click.option("--tag", "tags", multiple=True, callback=pairs, metavar="KEY=VALUE")
+@click.option(
+    "--tag", "tags", multiple=True, callback=pairs, metavar="KEY=VALUE", help="Repeatable."
+)
 @with_session
 def add(session: Session, name: str, tags: dict[str, str]) -> None:
     """Make a device known, so that it can be flashed and deployed to."""

@@ -27,10 +27,19 @@ def model() -> None:
 )
 @click.option("-n", "--name", required=True, type=NAME, help="What to call the model.")
 @click.option("--description", default="", help="A sentence for people.")
-@click.option("--tag", "tags", multiple=True, callback=pairs, metavar="KEY=VALUE")
-@click.option("--property", "properties", multiple=True, callback=pairs, metavar="KEY=VALUE")
+@click.option(
+    "--tag", "tags", multiple=True, callback=pairs, metavar="KEY=VALUE", help="Repeatable."
+)
+@click.option(
+    "--property",
+    "properties",
+    multiple=True,
+    callback=pairs,
+    metavar="KEY=VALUE",
+    help="Repeatable.",
+)
 @click.option("--framework", default="", help="What it was made with, such as tflite.")
-@click.option("--framework-version", default="")
+@click.option("--framework-version", default="", help="And with which version of that.")
 @with_session
 def register(session: Session, /, path: Path, **options: Any) -> None:
     """Register files as the next version of a model.

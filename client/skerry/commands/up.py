@@ -9,11 +9,11 @@ import click
 
 from skerry import server as servers
 from skerry.answers import BrokerAddress
-from skerry.children import interrupted_by
+from skerry.children import Child, interrupted_by
 from skerry.commands.arguments import DEVICE
 from skerry.server import Server
 from skerry.session import FAILED, Session, with_session
-from skerry_contract.errors import NotFoundError
+from skerry_contract.errors import NotFoundError, RuntimeFailedError
 
 
 @click.command(epilog="Example: skerry up --data ./skerry-data --port 7700")
@@ -27,11 +27,17 @@ from skerry_contract.errors import NotFoundError
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--public-host", help="Name or address by which devices reach it.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port of the API.  [default: 7700]")
-@click.option("--broker", type=click.Choice(["auto", "mosquitto", "nats", "external"]))
+@click.option(
+    "--broker",
+    type=click.Choice(["auto", "mosquitto", "nats", "external"]),
+    help="Which broker to start.  [default: auto]",
+)
 @click.option(
     "--broker-port", type=click.IntRange(0, 65_535), help="Port of the broker.  [default: 1883]"
 )
-@click.option("--tls/--no-tls", default=None, help="Whether API and broker speak TLS.")
+@click.option(
+    "--tls/--no-tls", default=None, help="Whether API and broker speak TLS.  [default: no]"
+)
 @click.option("--fleet", type=DEVICE, help="Id of the fleet.  [default: home]")
 @with_session
 def up(session: Session, /, data: Path, **options: str | int | bool | None) -> None:
@@ -43,11 +49,12 @@ def up(session: Session, /, data: Path, **options: str | int | bool | None) -> N
         remedy = "Install Skerry with its extra 'cloud'."
         raise NotFoundError("the server is not installed here", remedy=remedy)
     with interrupted_by(signal.SIGTERM):
+        child = Child("server", servers.command(data, options), read_stdout=True)
         try:
-            server = servers.start(servers.command(data, options))
-        except servers.ServerEndedError as error:
+            server = servers.start(child)
+        except RuntimeFailedError as error:
             # It has said why on stderr, which is ours.
-            raise click.exceptions.Exit(error.status if error.status > 0 else FAILED) from error
+            raise click.exceptions.Exit(_own_status(child)) from error
         try:
             _tell(session, server)
             status = server.child.wait()
@@ -58,7 +65,12 @@ def up(session: Session, /, data: Path, **options: str | int | bool | None) -> N
         finally:
             server.stop()
     session.output.note(f"the server ended by itself with status {status}")
-    raise click.exceptions.Exit(status if status > 0 else FAILED)
+    raise click.exceptions.Exit(_own_status(child))
+
+
+def _own_status(child: Child) -> int:
+    """Return the exit status of a server that ended by itself; one that a signal ended failed."""
+    return max(child.ended() or FAILED, FAILED)
 
 
 def _tell(session: Session, server: Server) -> None:

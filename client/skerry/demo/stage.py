@@ -71,10 +71,13 @@ class Stage:
         for line in text.rstrip().splitlines():
             self.say(f"   {line}")
 
-    def start(self, name: str, command: Sequence[str | Path], **env: str) -> Child:
+    def start(
+        self, name: str, command: Sequence[str | Path], *, read_stdout: bool = False, **env: str
+    ) -> Child:
         """Start a process that logs to a file and runs until the demo ends."""
         log = self.logs / f"{name}.log"
-        child = Child(name, command, log=log, env={**os.environ, **env})
+        env = {**os.environ, **env}
+        child = Child(name, command, log=log, read_stdout=read_stdout, env=env)
         self.children.append(child)
         return child
 

@@ -69,8 +69,7 @@ def _start(stage: Stage, wish: Wish) -> tuple[Server, "Listener"]:
         line = [sys.executable, "-m", "skerry", "up", "--data", str(stage.folder / "server")]
         stage.say(f"   $ skerry up {' '.join(words)}")
         line += [*words, "--login", str(stage.login_file), "--output", "json"]
-        server = servers.start(line, log=stage.logs / "server.log")
-        stage.children.append(server.child)
+        server = servers.start(stage.start("server", line, read_stdout=True))
         stage.show(
             f"API at {server.ready.url}\n$ {subscribe_line(server.broker, servers.put_ca(server))}"
         )
