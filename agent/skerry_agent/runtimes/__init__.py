@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from skerry_agent.core.plan import Key
 from skerry_agent.images import Image
 from skerry_agent.store import BlobStore
 from skerry_contract.manifest import RunSettings
@@ -22,17 +23,6 @@ from skerry_contract.names import Digest
 
 STOP_GRACE_S = 10.0
 """Default of the seconds that a module has to end by itself."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class InstanceKey:
-    """One revision of one module: at most one instance of it exists at a time."""
-
-    module: str
-    revision: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.revision}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +37,7 @@ class InstanceSpec:
         inputs: The device's folder of each input, by the input's name; made if they are missing.
     """
 
-    key: InstanceKey
+    key: Key
     image: Image
     run: RunSettings
     run_dir: Path
@@ -130,7 +120,7 @@ class Runtime(Protocol):
         """
         ...
 
-    def stop(self, key: InstanceKey, *, grace_s: float = STOP_GRACE_S) -> None:
+    def stop(self, key: Key, *, grace_s: float = STOP_GRACE_S) -> None:
         """Ask an instance to end, kill it after ``grace_s`` seconds, and clear what is left.
 
         Stopping what does not run is no error.
@@ -140,7 +130,7 @@ class Runtime(Protocol):
         """
         ...
 
-    def instances(self) -> Mapping[InstanceKey, InstanceStatus]:
+    def instances(self) -> Mapping[Key, InstanceStatus]:
         """Return every instance of this device that runs, or has ended and was not cleared.
 
         Raises:
@@ -148,7 +138,7 @@ class Runtime(Protocol):
         """
         ...
 
-    def tail(self, key: InstanceKey, *, max_bytes: int) -> str:
+    def tail(self, key: Key, *, max_bytes: int) -> str:
         """Return the end of what an instance wrote to its standard output and error.
 
         At most ``max_bytes`` bytes; nothing for an instance that is not there.

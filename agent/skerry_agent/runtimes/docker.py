@@ -15,11 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from skerry_agent.core.plan import Key
 from skerry_agent.images import Image
 from skerry_agent.runtimes import (
     STOP_GRACE_S,
     Exited,
-    InstanceKey,
     InstanceSpec,
     InstanceStatus,
     Running,
@@ -140,10 +140,11 @@ class DockerRuntime:
 
     def start(self, spec: InstanceSpec) -> None:
         """See ``Runtime.start``."""
-        tag, name = self._tag(spec.image.digest), self._name(spec.key)
+        image = spec.image
+        tag, name = self._tag(image.digest), self._name(spec.key)
         if self._engine.call("GET", f"/images/{quoted(tag)}/json", accept=(404,)).status == 404:
             raise RuntimeFailedError(
-                f"{spec.key} cannot be started: {spec.image.reference} ({spec.image.digest}) "
+                f"{spec.key.module} cannot be started: {image.reference} ({image.digest}) "
                 "is not loaded into Docker"
             )
         seen = self._inspect(name)
@@ -156,7 +157,7 @@ class DockerRuntime:
             **self._owner.labels(),
             f"{_LABEL}.module": spec.key.module,
             f"{_LABEL}.revision": spec.key.revision,
-            f"{_LABEL}.digest": spec.image.digest,
+            f"{_LABEL}.digest": image.digest,
         }
         body = {"Image": tag, "Labels": labels, **container(spec)}
         try:
@@ -165,10 +166,10 @@ class DockerRuntime:
         except RuntimeFailedError as error:
             self._remove(name)
             raise RuntimeFailedError(
-                f"{spec.key} cannot be started: {error.text}", remedy=error.remedy
+                f"{spec.key.module} cannot be started: {error.text}", remedy=error.remedy
             ) from error
 
-    def stop(self, key: InstanceKey, *, grace_s: float = STOP_GRACE_S) -> None:
+    def stop(self, key: Key, *, grace_s: float = STOP_GRACE_S) -> None:
         """See ``Runtime.stop``."""
         name, seconds = self._name(key), math.ceil(grace_s)
         self._engine.call(
@@ -180,7 +181,7 @@ class DockerRuntime:
         )
         self._remove(name)
 
-    def instances(self) -> Mapping[InstanceKey, InstanceStatus]:
+    def instances(self) -> Mapping[Key, InstanceStatus]:
         """See ``Runtime.instances``."""
         labels = [f"{name}={value}" for name, value in self._owner.labels().items()]
         query = {"all": True, "filters": {"label": labels}}
@@ -189,11 +190,11 @@ class DockerRuntime:
             seen = self._inspect(listed["Id"])
             if seen is not None:
                 marks = seen["Config"]["Labels"]
-                key = InstanceKey(marks[f"{_LABEL}.module"], marks[f"{_LABEL}.revision"])
+                key = Key(marks[f"{_LABEL}.module"], marks[f"{_LABEL}.revision"])
                 found[key] = status_of(seen["State"])
         return found
 
-    def tail(self, key: InstanceKey, *, max_bytes: int) -> str:
+    def tail(self, key: Key, *, max_bytes: int) -> str:
         """See ``Runtime.tail``."""
         query = {"stdout": True, "stderr": True, "tail": str(_TAIL_LINES)}
         path = f"/containers/{self._name(key)}/logs"
@@ -219,9 +220,9 @@ class DockerRuntime:
                 folder.mkdir(parents=True, exist_ok=True)
                 _open_to(folder, spec.image.user)
         except OSError as error:
-            raise RuntimeFailedError(f"{spec.key} cannot be started: {error}") from error
+            raise RuntimeFailedError(f"{spec.key.module} cannot be started: {error}") from error
 
-    def _name(self, key: InstanceKey) -> str:
+    def _name(self, key: Key) -> str:
         return f"skerry-{self._owner.device}-{key.module}-{key.revision}-{self._owner.mark}"
 
     def _tag(self, digest: Digest) -> str:

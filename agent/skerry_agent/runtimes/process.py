@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from skerry_agent.core.plan import Key
 from skerry_agent.images import Image
 from skerry_agent.runtimes import (
     STOP_GRACE_S,
     Exited,
-    InstanceKey,
     InstanceSpec,
     InstanceStatus,
     Running,
@@ -92,42 +92,42 @@ class ProcessRuntime:
             write_settings(spec.run_dir, spec.run, self._input_paths(spec))
             job = self._sandboxed(spec, rootfs) if self._sandbox else _plain(spec, rootfs, folder)
         except OSError as error:
-            raise RuntimeFailedError(f"{spec.key} cannot be started: {error}") from error
+            raise RuntimeFailedError(f"{spec.key.module} cannot be started: {error}") from error
         memory_mb = spec.run.resources.memory_mb
         # What a module may write to, and not its address space: libraries reserve much that they
         # never use, and a limit on that would stop modules that are far below it.
         job["data_bytes"] = memory_mb * 1024 * 1024 if memory_mb else None
         _launch(spec.key, {**job, "folder": str(folder)})
 
-    def stop(self, key: InstanceKey, *, grace_s: float = STOP_GRACE_S) -> None:
+    def stop(self, key: Key, *, grace_s: float = STOP_GRACE_S) -> None:
         """See ``Runtime.stop``."""
         folder = self._folder(key)
         for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGUSR1, _KILL_S)):
             if not _signal_and_wait(folder, number, wait_s):
                 break
         else:
-            raise RuntimeFailedError(f"{key} still runs {_KILL_S:.0f} s after it was killed")
+            raise RuntimeFailedError(f"{key.module} still runs {_KILL_S:.0f} s after it was killed")
         shutil.rmtree(folder, ignore_errors=True)
 
-    def instances(self) -> Mapping[InstanceKey, InstanceStatus]:
+    def instances(self) -> Mapping[Key, InstanceStatus]:
         """See ``Runtime.instances``."""
         found = {}
         for folder in self._instances.iterdir():
             module, _, revision = folder.name.partition(".")
             status = _status(folder)
             if revision and status is not None:
-                found[InstanceKey(module, revision)] = status
+                found[Key(module, revision)] = status
         return found
 
-    def tail(self, key: InstanceKey, *, max_bytes: int) -> str:
+    def tail(self, key: Key, *, max_bytes: int) -> str:
         """See ``Runtime.tail``."""
         text = b""
         for name in ("log", "log.1"):
             text = _end_of(self._folder(key) / name, max_bytes - len(text)) + text
         return text.decode(errors="replace")
 
-    def _folder(self, key: InstanceKey) -> Path:
-        return self._instances / str(key)
+    def _folder(self, key: Key) -> Path:
+        return self._instances / f"{key.module}.{key.revision}"
 
     def _input_paths(self, spec: InstanceSpec) -> dict[str, str]:
         if self._sandbox:
@@ -157,7 +157,7 @@ def _plain(spec: InstanceSpec, rootfs: Path, folder: Path) -> dict[str, Any]:
     return {"argv": argv, "env": env, "cwd": str(cwd), "sandbox": False}
 
 
-def _launch(key: InstanceKey, job: dict[str, Any]) -> None:
+def _launch(key: Key, job: dict[str, Any]) -> None:
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", keeper.__file__],
@@ -167,10 +167,10 @@ def _launch(key: InstanceKey, job: dict[str, Any]) -> None:
             timeout=_START_S,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise RuntimeFailedError(f"{key} cannot be started: {error}") from error
+        raise RuntimeFailedError(f"{key.module} cannot be started: {error}") from error
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip()[-2000:]
-        raise RuntimeFailedError(f"{key} cannot be started: {reason}")
+        raise RuntimeFailedError(f"{key.module} cannot be started: {reason}")
 
 
 def _signal_and_wait(folder: Path, number: int, wait_s: float) -> bool:

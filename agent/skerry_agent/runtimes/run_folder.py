@@ -1,12 +1,9 @@
-"""The run folder: what the agent puts there, and how both sides reach the sockets in it.
+"""The run folder: what is there before a module starts.
 
 See ``docs/module-image.md`` for what each file is.
 """
 
-import os
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from skerry_agent import durable
@@ -44,57 +41,3 @@ def write_settings(run_dir: Path, run: RunSettings, folders: Mapping[str, str]) 
     }
     settings = {"inputs": inputs, "stream": run.stream}
     durable.write(run_dir / "settings.json", shape.dump(settings))
-
-
-@contextmanager
-def socket_address(path: Path) -> Iterator[str]:
-    """Yield a name under which a socket can be bound or connected to, however long its path is.
-
-    A socket's address holds 107 bytes, and the folder of a device may well be longer.
-
-    Raises:
-        OSError: The socket's folder is not there.
-    """
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
-
-
-def listen(path: Path) -> socket.socket:
-    """Return a socket that listens at ``path``, in the place of whatever was there.
-
-    Everybody who can reach the folder may connect: a module is another user than the agent.
-
-    Raises:
-        OSError: It cannot be made.
-    """
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        path.unlink(missing_ok=True)
-        with socket_address(path) as address:
-            server.bind(address)
-        path.chmod(0o666)
-        server.listen()
-    except OSError:
-        server.close()
-        raise
-    return server
-
-
-def connect(path: Path, *, timeout_s: float) -> socket.socket:
-    """Return a connection to the socket at ``path``, which waits ``timeout_s`` for each answer.
-
-    Raises:
-        OSError: Nobody listens there.
-    """
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        client.settimeout(timeout_s)
-        with socket_address(path) as address:
-            client.connect(address)
-    except OSError:
-        client.close()
-        raise
-    return client
