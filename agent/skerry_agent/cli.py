@@ -99,13 +99,13 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from skerry_agent.assembly import make_runtime  # noqa: PLC0415
     from skerry_agent.check import check  # noqa: PLC0415
+    from skerry_agent.runtimes.choice import choose  # noqa: PLC0415
 
     home = read_home(args.home)
     worst = 0
     found = []
-    for finding in check(home, lambda: make_runtime(home)):
+    for finding in check(home, lambda: choose(home.config, home.folder)):
         worst = max(worst, int(finding.level == "error"))
         if args.output == "json":
             found.append(

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from skerry_agent import images
 from skerry_agent.images import Blob, Image
@@ -49,21 +50,25 @@ class Puller:
     """Fetches images from one cloud into one store, one at a time.
 
     Args:
-        registry: Where images come from.
-        store: Where their blobs go.
+        url: Where the cloud's API is, ``http://`` or ``https://``.
+        token: The device's secret.
+        ca: Certificates to believe, in PEM; None for those of the system.
+        store: Where blobs go.
         platform: What this device runs, such as ``linux/amd64``.
         min_rate: Bytes a second below which a blob is given up for now, above 0.
     """
 
     def __init__(
         self,
-        registry: Registry,
+        url: str,
+        token: str,
+        ca: Path | None,
         store: BlobStore,
         *,
         platform: str,
         min_rate: float = MIN_RATE_BYTES_S,
     ) -> None:
-        self._registry = registry
+        self._registry = Registry(url, token, ca)
         self._store = store
         self._platform = platform
         self._min_rate = min_rate

@@ -140,10 +140,11 @@ class DockerRuntime:
 
     def start(self, spec: InstanceSpec) -> None:
         """See ``Runtime.start``."""
-        tag, name = self._tag(spec.image.digest), self._name(spec.key)
+        image = spec.image
+        tag, name = self._tag(image.digest), self._name(spec.key)
         if self._engine.call("GET", f"/images/{quoted(tag)}/json", accept=(404,)).status == 404:
             raise RuntimeFailedError(
-                f"{spec.key} cannot be started: {spec.image.reference} ({spec.image.digest}) "
+                f"{spec.key.module} cannot be started: {image.reference} ({image.digest}) "
                 "is not loaded into Docker"
             )
         seen = self._inspect(name)
@@ -156,7 +157,7 @@ class DockerRuntime:
             **self._owner.labels(),
             f"{_LABEL}.module": spec.key.module,
             f"{_LABEL}.revision": spec.key.revision,
-            f"{_LABEL}.digest": spec.image.digest,
+            f"{_LABEL}.digest": image.digest,
         }
         body = {"Image": tag, "Labels": labels, **container(spec)}
         try:
@@ -165,7 +166,7 @@ class DockerRuntime:
         except RuntimeFailedError as error:
             self._remove(name)
             raise RuntimeFailedError(
-                f"{spec.key} cannot be started: {error.text}", remedy=error.remedy
+                f"{spec.key.module} cannot be started: {error.text}", remedy=error.remedy
             ) from error
 
     def stop(self, key: Key, *, grace_s: float = STOP_GRACE_S) -> None:
@@ -219,7 +220,7 @@ class DockerRuntime:
                 folder.mkdir(parents=True, exist_ok=True)
                 _open_to(folder, spec.image.user)
         except OSError as error:
-            raise RuntimeFailedError(f"{spec.key} cannot be started: {error}") from error
+            raise RuntimeFailedError(f"{spec.key.module} cannot be started: {error}") from error
 
     def _name(self, key: Key) -> str:
         return f"skerry-{self._owner.device}-{key.module}-{key.revision}-{self._owner.mark}"

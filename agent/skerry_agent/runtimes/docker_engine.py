@@ -8,6 +8,7 @@ Source: Docker Engine API v1.41 (Docker 20.10).
 
 import http.client
 import json
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from skerry_agent.runtimes.run_folder import connect
+from skerry_agent.host import short_path
 from skerry_contract.errors import RuntimeFailedError
 
 MIN_API = (1, 41)
@@ -136,12 +137,14 @@ class Engine:
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("docker")
+        super().__init__("docker", timeout=timeout_s)
         self._path = path
-        self._timeout_s = timeout_s
 
     def connect(self) -> None:
-        self.sock = connect(self._path, timeout_s=self._timeout_s)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        with short_path(self._path) as address:
+            self.sock.connect(address)
 
 
 def quoted(text: str) -> str:

@@ -4,7 +4,6 @@ See ``docs/module-image.md`` for what each file is.
 """
 
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,41 +61,3 @@ def socket_address(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{folder}/{path.name}"
     finally:
         os.close(folder)
-
-
-def listen(path: Path) -> socket.socket:
-    """Return a socket that listens at ``path``, in the place of whatever was there.
-
-    Everybody who can reach the folder may connect: a module is another user than the agent.
-
-    Raises:
-        OSError: It cannot be made.
-    """
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        path.unlink(missing_ok=True)
-        with socket_address(path) as address:
-            server.bind(address)
-        path.chmod(0o666)
-        server.listen()
-    except OSError:
-        server.close()
-        raise
-    return server
-
-
-def connect(path: Path, *, timeout_s: float) -> socket.socket:
-    """Return a connection to the socket at ``path``, which waits ``timeout_s`` for each answer.
-
-    Raises:
-        OSError: Nobody listens there.
-    """
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        client.settimeout(timeout_s)
-        with socket_address(path) as address:
-            client.connect(address)
-    except OSError:
-        client.close()
-        raise
-    return client
