@@ -228,10 +228,10 @@ def _read_literal(choices: tuple[Any, ...], value: Any, path: Path) -> Any:
 
 
 def _read_scalar(kind: type[Any], value: Any, path: Path, limit: Any) -> Any:
-    if kind is float and _is_finite(value):
-        value = float(value)
-    elif not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+    if not _is_of(kind, value):
         raise ContractError(f"expected {_WORDS[kind]}, got {_named(value)}", path)
+    if kind is float:
+        value = float(value)
     if isinstance(limit, Range):
         _check_range(value, limit, path)
     if kind is str:
@@ -266,9 +266,11 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
-def _is_finite(value: Any) -> bool:
-    """Return whether ``value`` is a number that a double can hold."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
+def _is_of(kind: type[Any], value: Any) -> bool:
+    """Return whether ``value`` is of ``kind``: true is no number, and numbers fit a double."""
+    if isinstance(value, bool) or kind is not float:
+        return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+    if not isinstance(value, int | float):
         return False
     try:
         return math.isfinite(value)

@@ -1,0 +1,126 @@
+"""The manifest: a good one is read whole, and each wrong field is named by its path."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from skerry_contract import manifest
+from skerry_contract.errors import ContractError
+from skerry_contract.manifest import FolderInput, Probe, Resources, RunSettings
+from skerry_contract.shape import hints_of
+
+EXAMPLE: dict[str, Any] = yaml.safe_load(
+    (Path(__file__).parents[3] / "deploy-manifests" / "every-field.yaml").read_text()
+)
+FACES = "modules.faces"
+
+
+def test_a_whole_manifest_is_read_field_by_field() -> None:
+    found = manifest.read(EXAMPLE)
+    assert (found.name, found.schema, found.expires_days) == ("porch", 1, 30.0)
+    assert found.target.devices == ("porch-camera", "attic-camera")
+    faces = found.modules["faces"]
+    assert faces.image == "face-detector:1"
+    assert faces.run == RunSettings(
+        env={"MIN_SCORE": "0.6"},
+        inputs={"frames": FolderInput("frames", "*.png")},
+        resources=Resources(512, 100, 64),
+        probe=Probe(60, 10, 5, 3),
+    )
+
+
+def test_a_short_manifest_gets_its_defaults() -> None:
+    short = {"name": "a", "target": {"devices": ["abc"]}, "modules": {"m": {"image": "x:1"}}}
+    found = manifest.read(short)
+    assert found.modules["m"].run == RunSettings()
+    assert (found.description, found.expires_days) == ("", 30.0)
+
+
+def test_a_deployment_may_be_empty_which_stops_everything() -> None:
+    assert manifest.read({**EXAMPLE, "modules": {}}).modules == {}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """Return the example with the field at ``path`` replaced, or removed for ``...``."""
+    result = copy.deepcopy(EXAMPLE)
+    *above, last = path.split(".")
+    place = result
+    for step in above:
+        place = place[step]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return result
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("name", ..., "name: is missing"),
+        ("name", "Porch", "name: expected a name"),
+        ("name", "porch\n", "name: expected a name"),
+        ("target", ..., "target: is missing"),
+        ("target", ["porch-camera"], "target: expected an object, got a list"),
+        ("target.devices", [], "target.devices: 0 entries, expected 1 to 10000"),
+        ("target.devices", ["ok1", "x"], "target.devices[1]: expected an id"),
+        ("target.devices", "porch", 'target.devices: expected a list, got "porch"'),
+        ("target.device", ["a"], "target.device: unknown field; did you mean 'devices'?"),
+        ("modules", ..., "modules: is missing"),
+        ("modules", {"Faces": {}}, "modules.Faces: expected a name"),
+        ("modules", {"event": {"image": "x:1"}}, "modules.event: expected a name"),
+        ("modules", {"m": {}}, "modules.m.image: is missing"),
+        ("modules", {f"m{n}": {"image": "x:1"} for n in range(51)}, "modules: 51 entries"),
+        ("schema", 2, "schema: expected one of 1, got 2"),
+        ("description", "x" * 1001, "description: 1001 characters"),
+        ("expires_days", 0, "expires_days: must be at least 0.0001"),
+        ("expires_days", 3651, "expires_days: must be at most 3650"),
+        ("expires_days", float("nan"), "expires_days: expected a number"),
+        ("expire_days", 3, "expire_days: unknown field; did you mean 'expires_days'?"),
+        (f"{FACES}.image", "face-detector", f"{FACES}.image: expected 'name:version'"),
+        (f"{FACES}.image", "face-detector:latest", f"{FACES}.image: expected 'name:version'"),
+        (f"{FACES}.restart", "sometimes", f"{FACES}.restart: expected one of always, on-failure"),
+        (f"{FACES}.restart", False, f"{FACES}.restart: expected one of"),
+        (f"{FACES}.update", "blue-green", f"{FACES}.update: expected one of side-by-side"),
+        (f"{FACES}.env.MIN_SCORE", 0.6, f"{FACES}.env.MIN_SCORE: expected text, got 0.6"),
+        (f"{FACES}.env.MIN_SCORE", "a\0b", f"{FACES}.env.MIN_SCORE: expected text without NUL"),
+        (f"{FACES}.env.A=B", "x", f"{FACES}.env.A=B: expected a variable's name"),
+        (f"{FACES}.env.1A", "x", f"{FACES}.env.1A: expected a variable's name"),
+        (f"{FACES}.inputs.frames.folder", ..., f"{FACES}.inputs.frames.folder: is missing"),
+        (f"{FACES}.inputs.frames.folder", "/etc", f"{FACES}.inputs.frames.folder: expected a rel"),
+        (f"{FACES}.inputs.frames.folder", "../x", f"{FACES}.inputs.frames.folder: expected a rel"),
+        (f"{FACES}.inputs.frames.folder", "a/../b", f"{FACES}.inputs.frames.folder: expected a"),
+        (f"{FACES}.inputs.frames.folder", "a/", f"{FACES}.inputs.frames.folder: expected a"),
+        (f"{FACES}.inputs.frames.folder", "a/.b", f"{FACES}.inputs.frames.folder: expected a"),
+        (f"{FACES}.inputs.frames.pattern", "a/*", f"{FACES}.inputs.frames.pattern: expected a s"),
+        (f"{FACES}.inputs.frames.pattern", "", f"{FACES}.inputs.frames.pattern: expected a s"),
+        (f"{FACES}.stream", "a/b", f"{FACES}.stream: expected a name"),
+        (f"{FACES}.resources.memory_mb", 15, f"{FACES}.resources.memory_mb: must be at least 16"),
+        (f"{FACES}.resources.memory_mb", 512.0, f"{FACES}.resources.memory_mb: expected a whole"),
+        (f"{FACES}.resources.cpu_percent", 0, f"{FACES}.resources.cpu_percent: must be at least"),
+        (f"{FACES}.resources.pids", "64", f"{FACES}.resources.pids: expected a whole number"),
+        (f"{FACES}.probe.timeout_s", 61, f"{FACES}.probe.timeout_s: must be at most 60"),
+        (f"{FACES}.probe.failures", True, f"{FACES}.probe.failures: expected a whole number"),
+        (f"{FACES}.probe.timeout", 5, f"{FACES}.probe.timeout: unknown field; did you mean"),
+        (f"{FACES}.network", "bridge", f"{FACES}.network: expected one of none, host"),
+    ],
+)
+def test_a_wrong_field_of_a_manifest_is_named_by_its_path(path: str, value: Any, told: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        manifest.read(changed(path, value))
+    assert str(caught.value).startswith(f"manifest: {told}")
+
+
+@pytest.mark.parametrize("value", [None, [], "x", 1, {}])
+def test_what_is_no_manifest_at_all_is_refused(value: Any) -> None:
+    with pytest.raises(ContractError, match=r"^manifest: "):
+        manifest.read(value)
+
+
+def test_no_setting_that_travels_holds_a_fraction() -> None:
+    """Canonical JSON has whole numbers only, so a fraction could not be signed."""
+    for kind in (RunSettings, Probe, Resources, FolderInput):
+        assert [name for name, hint in hints_of(kind).items() if "float" in repr(hint)] == []
