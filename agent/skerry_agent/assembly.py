@@ -9,7 +9,6 @@ from skerry_agent.inlet import Store
 from skerry_agent.memory import Memory
 from skerry_agent.outbox import Outbox
 from skerry_agent.pull import Puller
-from skerry_agent.registry import Registry
 from skerry_agent.runtimes.choice import choose
 from skerry_agent.store import BlobStore
 from skerry_agent.uplink import Boot, Link, Uplink
@@ -47,6 +46,6 @@ def make_executor(home: Home, take: Store) -> Executor:
     """Return what runs modules on this device, and hands what they say to ``take``."""
     platform = machine_platform()
     store = BlobStore(home.state / "blobs", cap_bytes=home.config.store_mb * 2**20)
-    puller = Puller(Registry(home.config.cloud.url, home.token, home.ca), store, platform=platform)
+    puller = Puller(home.config.cloud.url, home.token, home.ca, store, platform=platform)
     places = Places(home.state / "run", home.inputs, platform)
     return Executor(choose(home.config, home.folder), puller, store, places, take)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from skerry_agent.host import short_path
+from skerry_agent.runtimes.run_folder import socket_address
 from skerry_contract.errors import RuntimeFailedError
 
 MIN_API = (1, 41)
@@ -143,7 +143,7 @@ class _UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        with short_path(self._path) as address:
+        with socket_address(self._path) as address:
             self.sock.connect(address)
 
 

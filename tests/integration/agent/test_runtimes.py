@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from skerry_agent.core.plan import Key
-from skerry_agent.host import short_path
+from skerry_agent.runtimes.run_folder import socket_address
 from skerry_agent.images import Image
 from skerry_agent.runtimes import Exited, InstanceSpec, Running, Runtime, bubblewrap
 from skerry_agent.runtimes.docker import DockerRuntime, Owner
@@ -271,7 +271,7 @@ def test_sockets_in_the_run_folder_work_both_ways(bench: Bench, python: OciImage
     bench.run_dir().mkdir(parents=True)
     path = bench.run_dir() / "agent.sock"
     with socket.socket(socket.AF_UNIX) as agent:
-        with short_path(path) as address:
+        with socket_address(path) as address:
             agent.bind(address)
         path.chmod(0o666)
         agent.listen()
@@ -282,7 +282,7 @@ def test_sockets_in_the_run_folder_work_both_ways(bench: Bench, python: OciImage
             assert peer.makefile().readline() == "hello agent\n"
     with socket.socket(socket.AF_UNIX) as host:
         host.settimeout(30)
-        with short_path(bench.run_dir() / "host.sock") as address:
+        with socket_address(bench.run_dir() / "host.sock") as address:
             host.connect(address)
         host.sendall(b"hello module")
         assert host.recv(100) == b"you said hello module"
