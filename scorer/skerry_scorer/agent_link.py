@@ -24,6 +24,8 @@ MAX_PAUSE_S = 30.0
 MAX_RETRY_AFTER_S = 300.0
 """Longest pause that the agent may ask for."""
 
+_ANSWERS = ("stored", "retry", "refused")
+
 
 class Results(Protocol):
     """Takes items, each one JSON object in bytes of at most ``MAX_ITEM_BYTES``."""
@@ -109,7 +111,8 @@ class AgentLink:
             found = json.loads(answer)
             if not isinstance(found, dict):
                 raise ValueError(f"expected an object, got {answer[:60]!r}")  # noqa: TRY004 - as json
-            if number in (found.get("stored"), found.get("retry"), found.get("refused")):
+            # A line that the agent could not even read has no number there: it is refused as 0.
+            if found.get("refused") == 0 or number in map(found.get, _ANSWERS):
                 return found
 
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from skerry_scorer.wire import Answer, Request, RequestReader, WireError, encode
 
@@ -168,7 +169,7 @@ class Connection(asyncio.Protocol):
             self._close_when_read()
 
     def _between_requests(self) -> None:
-        if not self._writable or self._transport.is_closing():
+        if self._refused or not self._writable or self._transport.is_closing():
             return
         if self._connections.draining:
             self._transport.close()
@@ -181,7 +182,8 @@ class Connection(asyncio.Protocol):
         self._refused = True
         self._transport.write(encode(error_answer(status, text), keep_alive=False))
         # Closing with bytes unread resets the connection, and the client never sees why.
-        self._transport.write_eof()
+        with suppress(OSError):  # the client has gone already
+            self._transport.write_eof()
         self._transport.resume_reading()
         self._wait(LINGER_S)
 

@@ -104,9 +104,11 @@ class Host:
         parts = {served, *(asyncio.ensure_future(part.drain()) for part in self._connections)}
         # Input whose result the agent does not take now stays where it is; run() gets all the time.
         drain_s = self._settings.limits.drain_s
-        _, late = await asyncio.wait(parts, timeout=drain_s)
+        done, late = await asyncio.wait(parts, timeout=drain_s)
         for part in late:
             part.cancel()
+        for part in done:
+            part.result()  # a fault of the host must not look like a clean end
         if self._worker.busy_s:
             log.warning("run() has not returned within %g s", drain_s)
             return CUT_SHORT

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from skerry_scorer import golden
 from skerry_scorer.connection import error_answer
-from skerry_scorer.entry import RunFailedError, Scorer
+from skerry_scorer.entry import MAX_TEXT_CHARS, RunFailedError, Scorer
 from skerry_scorer.feeder import Counts, Feeder
 from skerry_scorer.golden import Case, GoldenSetError
 from skerry_scorer.settings import Limits
@@ -156,7 +156,7 @@ class Routes:
             got = json.loads(scorer.run(data))
         except (GoldenSetError, RunFailedError) as error:
             return str(error)
-        return "; ".join(golden.compare(case.expect, got, case.tolerance))
+        return "; ".join(golden.compare(case.expect, got, case.tolerance))[:MAX_TEXT_CHARS]
 
 
 def request_ids(headers: Mapping[str, str]) -> tuple[dict[str, str], str]:

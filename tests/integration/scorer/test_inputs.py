@@ -177,11 +177,12 @@ def test_without_the_agents_word_nothing_is_removed(
     assert agent.items[0]["data"]["result"] == 3
 
 
+@pytest.mark.parametrize("number", [1, 0], ids=["by its number", "as unreadable"])
 def test_what_the_agent_refuses_is_set_aside_with_its_words(
-    make_host: MakeHost, inputs: Path, listen: Listen
+    make_host: MakeHost, inputs: Path, listen: Listen, number: int
 ) -> None:
     host = make_host(LENGTH)
-    listen(host.run_dir, lambda line: {"refused": line["id"], "text": "no such stream"})
+    listen(host.run_dir, lambda _line: {"refused": number, "text": "no such stream"})
     put(inputs, "a", b"1")
     serving(host, inputs)
     eventually(lambda: not files(inputs))
