@@ -15,7 +15,7 @@ from pathlib import Path
 
 from skerry_cloud.compiler.bytecode import compile_tree
 from skerry_cloud.compiler.debian import Apt, Package
-from skerry_cloud.compiler.layers import LayerShelf, LayerWriter, replace_file
+from skerry_cloud.compiler.layers import SCRATCH, LayerShelf, LayerWriter, replace_file
 from skerry_cloud.compiler.platforms import Platform
 from skerry_cloud.compiler.programs import missing_program, run
 from skerry_cloud.compiler.request import Layer, Progress
@@ -88,7 +88,7 @@ def base_layer(
 
     def fill(layer: LayerWriter) -> None:
         progress(f"making the base for {platform.name} from {len(packages)} Debian packages")
-        with tempfile.TemporaryDirectory(dir=home) as scratch:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH) as scratch:
             debs, root = Path(scratch, "debs"), Path(scratch, "root")
             debs.mkdir()
             root.mkdir()

@@ -1,6 +1,7 @@
 """The whole way from a build request to an image in the blob store."""
 
 import fcntl
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from skerry_cloud.compiler.entry_script import check_entry_script
 from skerry_cloud.compiler.environment import Tools, environment_layer, find_uv
 from skerry_cloud.compiler.environment_file import Requirements, read_environment
 from skerry_cloud.compiler.image import store_image
-from skerry_cloud.compiler.layers import LayerShelf
+from skerry_cloud.compiler.layers import SCRATCH, LayerShelf
 from skerry_cloud.compiler.platforms import Platform, find_platform
 from skerry_cloud.compiler.request import BuildRequest, Image, Layer, Progress, check_request
 from skerry_cloud.compiler.trial import try_module
@@ -118,4 +119,7 @@ def _alone(caches: Path) -> Iterator[None]:
             raise ConflictError(
                 f"another build is using {caches}", remedy="Wait until it has ended."
             ) from error
+        # Only a build that was killed leaves these behind.
+        for leftover in [*caches.glob(f"{SCRATCH}*"), *caches.glob(f"*/{SCRATCH}*")]:
+            shutil.rmtree(leftover)
         yield

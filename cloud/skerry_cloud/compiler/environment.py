@@ -16,7 +16,7 @@ from pathlib import Path
 
 from skerry_cloud.compiler.bytecode import compile_tree
 from skerry_cloud.compiler.environment_file import PYTHON, Requirements
-from skerry_cloud.compiler.layers import LayerShelf, LayerWriter, replace_file
+from skerry_cloud.compiler.layers import SCRATCH, LayerShelf, LayerWriter, replace_file
 from skerry_cloud.compiler.platforms import Platform
 from skerry_cloud.compiler.programs import Finished, run
 from skerry_cloud.compiler.request import Layer, Progress
@@ -86,7 +86,7 @@ def environment_layer(
 
     def fill(layer: LayerWriter) -> None:
         progress(f"installing {count} packages for {platform.name}")
-        with tempfile.TemporaryDirectory(dir=tools.folder) as scratch:
+        with tempfile.TemporaryDirectory(dir=tools.folder, prefix=SCRATCH) as scratch:
             target = Path(scratch, "env")
             _install(lock, wanted, platform, tools, target)
             _clean(target)
@@ -115,7 +115,7 @@ def _lock(wanted: Requirements, platform: Platform, tools: Tools, progress: Prog
     if record.is_file():
         return record.read_text(encoding="utf-8")
     progress(f"resolving {len(wanted.lines)} requirements for {platform.name}")
-    with tempfile.TemporaryDirectory(dir=tools.folder) as scratch:
+    with tempfile.TemporaryDirectory(dir=tools.folder, prefix=SCRATCH) as scratch:
         source, lock = Path(scratch, "environment.txt"), Path(scratch, LOCK_NAME)
         source.write_text("\n".join(wanted.lines) + "\n", encoding="utf-8")
         options: list[str | Path] = [

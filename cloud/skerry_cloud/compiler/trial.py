@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from skerry_cloud.blobs import CHUNK, BlobStore
+from skerry_cloud.compiler.layers import SCRATCH
 from skerry_cloud.compiler.platforms import find_platform
 from skerry_cloud.compiler.programs import kill_group
 from skerry_cloud.compiler.request import MODELS_FOLDER, BuildRequest, FileEntry, Image, Progress
@@ -74,11 +75,9 @@ def try_module(
         RuntimeFailedError: The image's own Python cannot be started here.
     """
     how = how or How(sandboxed=sandbox_works())
-    with tempfile.TemporaryDirectory(prefix="skerry-") as scratch:
+    with tempfile.TemporaryDirectory(dir=trees.parent, prefix=SCRATCH) as scratch:
         parts = _lay_out(request, image, blobs, trees, Path(scratch), copy=not how.sandboxed)
-        progress(
-            "trying init()" + ("" if how.sandboxed else ", without a sandbox: bwrap is missing")
-        )
+        progress("trying init()" if how.sandboxed else "trying init() without a sandbox")
         make = sandbox_command if how.sandboxed else plain_command
         command, variables = make(request, find_platform(image.platform), parts)
         trial = _Trial(request, parts, time.monotonic() + how.deadline_s)
