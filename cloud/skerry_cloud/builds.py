@@ -196,7 +196,7 @@ class Builds:
                     module = find_module(connection, reference)
                 except NotFoundError:
                     module = None  # deleted since
-            found = dict(lines.tuples().all())
+            found = {row.n: row.text for row in lines}
             return Build(row.id, reference, row.state, row.created, found, module, row.error)
 
     # --- the worker's thread -------------------------------------------------------------------

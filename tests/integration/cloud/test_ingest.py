@@ -1,0 +1,309 @@
+"""From a device's MQTT connection to what the API says of it, over a real broker."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skerry_contract import shape
+from skerry_contract.messages import (
+    Ack,
+    Batch,
+    Caps,
+    Health,
+    Item,
+    Reported,
+    RuntimeCaps,
+    State,
+)
+from skerry_contract.topics import DeviceTopics
+from support.cloud_server import CloudServer
+from support.mqtt import MqttClient
+from support.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+WHEN = "2026-11-22T16:00:00Z"
+
+
+class FakeDevice:
+    """Speaks MQTT as a device does, and decides nothing."""
+
+    def __init__(self, server: CloudServer, name: str, will: State | None = None) -> None:
+        self.name = name
+        self.topics = DeviceTopics("home", name)
+        self.token = server.add_device(name)["token"]
+        self.server = server
+        self.will = will
+        self.mqtt = self._connect()
+
+    def _connect(self) -> MqttClient:
+        will = (self.topics("state"), shape.dump(self.will)) if self.will else None
+        client = MqttClient(
+            self.server.broker_port, self.name, self.token, client_id=self.name, will=will
+        )
+        client.connect()
+        assert not client.refused, client.refused
+        client.subscribe(self.topics("desired"), self.topics("ack"))
+        return client
+
+    def reconnect(self) -> None:
+        self.mqtt.close()
+        self.mqtt = self._connect()
+
+    def say(self, tail: str, value: Any) -> None:
+        self.mqtt.publish(self.topics(tail), shape.dump(value), retain=True)
+
+    def send(self, *numbers: int, floor: int = 1, boot: str = "b1", tail: str = "t/m/s") -> None:
+        items = tuple(Item(n, WHEN, {"n": n}) for n in numbers)
+        self.mqtt.publish(self.topics(tail), shape.dump(Batch(boot, floor, items)))
+
+    def acknowledged(self, stream: str = "m/s", boot: str = "b1") -> int:
+        found = 0
+        for payload in self.mqtt.payloads(self.topics("ack")):
+            for ack in shape.parse(Ack, payload, max_bytes=100_000).acks:
+                if (ack.stream, ack.boot) == (stream, boot):
+                    found = ack.seq
+        return found
+
+    def wait_acknowledged(self, number: int, **which: str) -> None:
+        eventually(lambda: self.acknowledged(**which) == number, why=f"ack of {number}")
+
+    def seen(self) -> Any:
+        return self.server.get(f"/v1/devices/{self.name}")
+
+    def stored(self, **query: Any) -> list[int]:
+        wanted = "&".join(f"{key}={value}" for key, value in query.items())
+        page = self.server.get(f"/v1/telemetry?device={self.name}&limit=1000&{wanted}")
+        return [item["data"]["n"] for item in page["items"]]
+
+
+@pytest.fixture
+def device(server: CloudServer, request: pytest.FixtureRequest) -> Iterator[FakeDevice]:
+    number = abs(hash(request.node.name)) % 10**8
+    connected = FakeDevice(server, f"dev-{number}", State("lost", "b1", 5, WHEN))
+    yield connected
+    connected.mqtt.close()
+
+
+def test_what_a_device_says_of_itself_is_what_the_api_tells(device: FakeDevice) -> None:
+    caps = Caps("b1", WHEN, "0.1", "linux/amd64", "3.11", RuntimeCaps("process", "none"))
+    device.say("caps", caps)
+    device.say("state", State("ready", "b1", 5, WHEN))
+    device.say("reported", Reported("b1", WHEN, version=0, phase="idle"))
+    assert device.seen()["presence"] == "unknown"
+    device.say("health", Health("b1", WHEN, 60.0, {"load": 0.5}))
+    eventually(lambda: device.seen()["presence"] == "online")
+    seen = device.seen()
+    assert seen["caps"] == shape.write(caps)
+    assert seen["reported"]["phase"] == "idle"
+    assert seen["health"]["metrics"] == {"load": 0.5}
+    assert (seen["state"], seen["error"]) == ("ready", None)
+
+
+def test_a_device_that_vanishes_is_offline_by_its_will(device: FakeDevice) -> None:
+    device.say("state", State("ready", "b1", 5, WHEN))
+    device.say("health", Health("b1", WHEN, 60.0))
+    eventually(lambda: device.seen()["presence"] == "online")
+    device.mqtt.drop()
+    eventually(lambda: device.seen()["presence"] == "offline")
+    assert device.seen()["state"] == "lost"
+
+
+def test_the_will_of_a_connection_that_was_followed_by_another_is_ignored(
+    device: FakeDevice,
+) -> None:
+    device.say("state", State("ready", "b1", 6, WHEN))
+    device.say("health", Health("b1", WHEN, 60.0))
+    eventually(lambda: device.seen()["presence"] == "online")
+    device.say("state", State("lost", "b1", 5, WHEN))
+    device.say("reported", Reported("b1", WHEN))
+    eventually(lambda: device.seen()["reported"])
+    assert (device.seen()["presence"], device.seen()["state"]) == ("online", "ready")
+
+
+def test_missed_heartbeats_make_a_device_unknown(device: FakeDevice) -> None:
+    device.say("health", Health("b1", WHEN, 0.2))
+    eventually(lambda: device.seen()["presence"] == "online")
+    eventually(lambda: device.seen()["presence"] == "unknown")
+
+
+def test_telemetry_is_stored_once_and_acknowledged_without_gaps(device: FakeDevice) -> None:
+    device.send(1, 2, 3)
+    device.wait_acknowledged(3)
+    device.send(2, 3, 4)
+    device.send(6, 7)
+    device.wait_acknowledged(4)
+    device.send(5)
+    device.wait_acknowledged(7)
+    device.send(1, 2, 3, 4, 5, 6, 7)
+    device.send(9, floor=9)
+    device.wait_acknowledged(9)
+    assert device.stored() == [1, 2, 3, 4, 6, 7, 5, 9]
+
+
+def test_boots_and_streams_are_counted_apart(device: FakeDevice) -> None:
+    device.send(1)
+    device.send(1, boot="b2")
+    device.send(1, tail="t/m/other")
+    device.send(1, tail="event/started")
+    for which in (
+        {},
+        {"boot": "b2"},
+        {"stream": "m/other"},
+        {"stream": "event/started"},
+    ):
+        device.wait_acknowledged(1, **which)
+    assert device.stored() == [1, 1, 1]
+    assert device.stored(stream="other") == [1]
+    assert device.stored(module="event") == [1]
+    assert [event["type"] for event in device.seen()["events"]] == ["started"]
+
+
+def test_waiting_for_telemetry_ends_when_it_comes(device: FakeDevice) -> None:
+    start = device.server.get("/v1/telemetry")["next"]
+    before = time.monotonic()
+    device.send(1)
+    path = f"/v1/telemetry?device={device.name}&after={start}&wait_s=20"
+    page = device.server.get(path)
+    assert [item["seq"] for item in page["items"]] == [1]
+    assert time.monotonic() - before < 15
+    assert device.server.get(f"/v1/telemetry?device={device.name}&after={page['next']}") == {
+        "items": [],
+        "next": page["next"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("tail", "payload", "says"),
+    [
+        pytest.param("caps", b"{", "not JSON", id="half a document"),
+        pytest.param("health", b'{"boot":"b1","ts":"x","interval_s":-1}', "interval_s", id="range"),
+        pytest.param("t/m/s", b'{"boot":"b1","floor":9,"items":[{"seq":1,"ts":"","data":1}]}',
+                     "floor", id="a floor above what is sent"),
+        pytest.param("t/m/s", b'{"boot":"b1","floor":1,"items":[{"seq":1,"ts":"","data":1e999}]}',
+                     "cannot be stored", id="a number beyond all"),
+        pytest.param("t/m/s",
+                     b'{"boot":"b1","floor":1,"items":[{"seq":1,"ts":"","data":"\\ud800"}]}',
+                     "cannot be stored", id="half a character"),
+        pytest.param("t/m/s", b"[" * 60_000, "nested", id="deep nesting"),
+        pytest.param("state", b"\xff\xfe", "not JSON", id="bytes"),
+        pytest.param("t/m/s", b"x" * 140_000, "at most", id="too large"),
+    ],
+)  # fmt: skip
+def test_a_wrong_payload_is_told_and_harms_nothing(
+    device: FakeDevice, tail: str, payload: bytes, says: str
+) -> None:
+    device.mqtt.publish(device.topics(tail), payload)
+    device.send(1)
+    device.wait_acknowledged(1)
+    error = device.seen()["error"]
+    assert says in error["text"]
+    assert error["topic"] == device.topics(tail)
+
+
+def test_a_push_reaches_the_device_and_its_progress_comes_back(device: FakeDevice) -> None:
+    server = device.server
+    server.build("ingested")
+    text = f"name: {device.name}\ntarget: {{devices: [{device.name}]}}\nmodules: {{}}\n"
+    server.post("/v1/deployments", text.encode())
+    topic = device.topics("desired")
+    eventually(lambda: device.mqtt.payloads(topic), why="the desired document")
+    answer = server.ask("GET", f"/v1/devices/{device.name}/desired", token=device.token)
+    assert answer.content == device.mqtt.payloads(topic)[-1]
+
+    path = f"/v1/deployments/{device.name}/latest"
+    assert server.get(path)["devices"][0]["phase"] == "waiting"
+    device.say("reported", Reported("b1", WHEN, 1, f"{device.name}:1", "committed", 1))
+    eventually(lambda: server.get(path)["devices"][0]["phase"] == "committed")
+    assert server.ask("DELETE", path).status_code == 204
+    eventually(lambda: len(device.mqtt.payloads(topic)) == 2, why="the withdrawal")
+
+
+def test_a_device_of_another_platform_gets_other_images(device: FakeDevice) -> None:
+    server = device.server
+    server.build("portable", platforms=["linux/amd64", "linux/arm64"])
+    text = (
+        f"name: p-{device.name}\ntarget: {{devices: [{device.name}]}}\n"
+        "modules: {m: {image: 'portable:1'}}\n"
+    )
+    server.post("/v1/deployments", text.encode())
+    caps = Caps("b1", WHEN, "0.1", "linux/arm64", "3.11", RuntimeCaps("process", "none"))
+    device.say("caps", caps)
+    eventually(lambda: device.seen()["desired"]["platform"] == "linux/arm64")
+    image = server.get("/v1/modules/portable/1")["images"]["linux/arm64"]
+    document = json.loads(server.ask("GET", f"/v1/devices/{device.name}/desired").content)
+    target = document["director"]["targets"]["signed"]["targets"]["m"]
+    assert f"sha256:{target['hashes']['sha256']}" == image["digest"]
+
+
+def test_a_removed_device_leaves_nothing_on_the_broker(device: FakeDevice) -> None:
+    device.say("state", State("ready", "b1", 5, WHEN))
+    device.say("health", Health("b1", WHEN, 60.0))
+    eventually(lambda: device.seen()["presence"] == "online")
+    info = device.server.get("/v1/info")["broker"]
+    assert device.server.ask("DELETE", f"/v1/devices/{device.name}").status_code == 204
+    eventually(lambda: not device.mqtt.connected, why="the broker to cut the device")
+
+    def left() -> list[Any]:
+        with MqttClient(info["port"], info["username"], info["password"]) as viewer:
+            viewer.subscribe(f"{device.topics.prefix}/#")
+            time.sleep(0.2)
+            return [m for m in viewer.messages if m.payload]
+
+    eventually(lambda: left() == [], why="retained messages to be cleared")
+
+
+def test_desired_documents_survive_a_broker_that_forgets_everything(tmp_path: Path) -> None:
+    with CloudServer(tmp_path / "data") as server:
+        device = FakeDevice(server, "forgotten-cam")
+        text = b"name: x\ntarget: {devices: [forgotten-cam]}\nmodules: {}\n"
+        server.post("/v1/deployments", text)
+        topic = device.topics("desired")
+        eventually(lambda: device.mqtt.payloads(topic))
+        state = tmp_path / "data" / "broker"
+        pid = broker_pid(state)
+        os.kill(pid, signal.SIGKILL)
+        (state / "mosquitto.db").unlink(missing_ok=True)
+        eventually(lambda: server.ask("GET", "/healthz").status_code == 503, within_s=15)
+        eventually(lambda: server.ask("GET", "/healthz").status_code == 200, within_s=30)
+        device.mqtt.close()
+        device.mqtt = device._connect()
+        eventually(lambda: device.mqtt.payloads(topic), why="the document, published again")
+        device.send(1)
+        device.wait_acknowledged(1)
+        device.mqtt.close()
+
+
+def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
+    with CloudServer(tmp_path / "data") as server:
+        device = FakeDevice(server, "lasting-cam")
+        device.say("health", Health("b1", WHEN, 3600.0))
+        device.send(1, 2)
+        device.wait_acknowledged(2)
+        device.mqtt.close()
+    with CloudServer(tmp_path / "data") as server:
+        device.server = server
+        assert device.stored() == [1, 2]
+        assert device.seen()["presence"] == "online"
+        # What is sent again after the restart is not stored again.
+        device.mqtt = device._connect()
+        device.send(1, 2, 3)
+        device.wait_acknowledged(3)
+        assert device.stored() == [1, 2, 3]
+        device.mqtt.close()
+
+
+def broker_pid(folder: Path) -> int:
+    """Return the process whose command names the broker's folder."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            command = (entry / "cmdline").read_bytes() if (entry / "cmdline").exists() else b""
+            if str(folder).encode() in command and b"mosquitto" in command.split(b"\0")[0]:
+                return int(entry.name)
+    pytest.fail(f"no broker in {folder}")

@@ -1,0 +1,78 @@
+"""What is new, lost and acknowledged: by table, and by its three promises over any batches."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skerry_cloud.ingest.sequences import MAX_ISLANDS, Position, advance
+
+
+@pytest.mark.parametrize(
+    ("position", "floor", "numbers", "through", "above", "lost", "fresh"),
+    [
+        pytest.param(Position(), 1, [1, 2, 3], 3, (), 0, {1, 2, 3}, id="the first batch"),
+        pytest.param(Position(3), 1, [2, 3, 4], 4, (), 0, {4}, id="an overlapping repeat"),
+        pytest.param(Position(3), 1, [1, 2], 3, (), 0, set(), id="nothing but repeats"),
+        pytest.param(Position(3), 1, [6, 7], 3, ((6, 7),), 0, {6, 7}, id="a gap that may fill"),
+        pytest.param(Position(3, ((6, 7),)), 1, [5], 3, ((5, 7),), 0, {5}, id="a run grows"),
+        pytest.param(Position(3, ((5, 7),)), 1, [4], 7, (), 0, {4}, id="the gap closes"),
+        pytest.param(Position(3), 6, [6], 6, (), 2, {6}, id="what lies below the floor is lost"),
+        pytest.param(Position(3, ((5, 5),)), 8, [9], 7, ((9, 9),), 3, {9}, id="lost but for one"),
+        pytest.param(Position(9), 4, [10], 10, (), 0, {10}, id="an old floor changes nothing"),
+        pytest.param(Position(), 2**63 - 1, [2**63 - 1], 2**63 - 1, (), 2**63 - 2, {2**63 - 1},
+                     id="the largest number"),
+    ],
+)  # fmt: skip
+def test_a_batch_moves_the_position(  # noqa: PLR0913 (a row of the table)
+    position: Position,
+    floor: int,
+    numbers: list[int],
+    through: int,
+    above: tuple[tuple[int, int], ...],
+    lost: int,
+    fresh: set[int],
+) -> None:
+    step = advance(position, floor, numbers)
+    assert step.position == Position(through, above, lost)
+    assert step.fresh == fresh
+
+
+_Batches = st.lists(
+    st.tuples(st.integers(1, 25), st.lists(st.integers(1, 40), min_size=1, max_size=12)),
+    max_size=20,
+)
+
+
+@settings(max_examples=400)
+@given(_Batches)
+def test_any_batches_are_stored_once_and_never_acknowledged_too_far(
+    batches: list[tuple[int, list[int]]],
+) -> None:
+    position, stored, floor = Position(), list[int](), 1
+    for raise_by, numbers in batches:
+        # A device's floor only grows, and it sends nothing below it.
+        floor = max(floor, raise_by)
+        sent = [n for n in numbers if n >= floor] or [floor]
+        before = position
+        step = advance(position, floor, sent)
+        position = step.position
+        stored += sorted(step.fresh)
+
+        assert position.through >= before.through
+        assert len(stored) == len(set(stored)), "an item counted as new twice"
+        unaccounted = set(range(1, position.through + 1)) - set(stored)
+        assert position.lost == len(unaccounted)
+        assert all(n < floor for n in unaccounted), "an item that may still come is acknowledged"
+        assert set(sent) <= set(stored), "an item was neither new nor known"
+
+
+def test_what_a_stream_leaves_open_is_remembered_within_bounds() -> None:
+    position = Position()
+    for n in range(3, 10_000, 2):
+        position = advance(position, 1, [n]).position
+    assert len(position.above) == MAX_ISLANDS
+
+    # An honest device still gets on: it sends what follows the acknowledgement.
+    step = advance(position, 1, [1, 2, 3, 4])
+    assert step.fresh == {1, 2, 4}
+    assert step.position.through == 5
