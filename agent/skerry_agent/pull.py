@@ -18,15 +18,28 @@ from skerry_contract.errors import DigestError, NetworkError, NotFoundError, Reg
 from skerry_contract.messages import Progress
 from skerry_contract.names import Digest, parse_reference
 
-MIN_RATE_BYTES_S = 4 * 1024
-"""A blob that comes more slowly on average, in bytes a second, is given up for now."""
-MIN_DEADLINE_S = 30.0
-"""Seconds that even the smallest blob has."""
 RESUMES = 5
 """Lost connections after which a blob is left to the next attempt."""
 
 OnProgress = Callable[[Progress], None]
 """Called after every piece; it should be quick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How slowly a blob may come before it is given up for now.
+
+    Attributes:
+        bytes_per_s: Bytes a second that it must have on average, above 0.
+        least_s: Seconds that even the smallest blob has.
+    """
+
+    bytes_per_s: float = 4 * 1024
+    least_s: float = 30.0
+
+    def seconds_for(self, size: int) -> float:
+        """Return the seconds that a blob of ``size`` bytes has."""
+        return max(self.least_s, size / self.bytes_per_s)
 
 
 def stored(store: BlobStore, reference: str, digest: Digest, *, platform: str) -> Image | None:
@@ -55,7 +68,7 @@ class Puller:
         ca: Certificates to believe, in PEM; None for those of the system.
         store: Where blobs go.
         platform: What this device runs, such as ``linux/amd64``.
-        min_rate: Bytes a second below which a blob is given up for now, above 0.
+        pace: How slowly blobs may come.
     """
 
     def __init__(
@@ -66,12 +79,12 @@ class Puller:
         store: BlobStore,
         *,
         platform: str,
-        min_rate: float = MIN_RATE_BYTES_S,
+        pace: Pace | None = None,
     ) -> None:
         self._registry = Registry(url, token, ca)
         self._store = store
         self._platform = platform
-        self._min_rate = min_rate
+        self._pace = pace or Pace()
 
     def pull(
         self,
@@ -103,7 +116,7 @@ class Puller:
             PullCancelledError: ``cancel`` was set.
         """
         repository = parse_reference(reference).name
-        trip = _Trip(self._registry, self._store, repository, self._min_rate)
+        trip = _Trip(self._registry, self._store, repository, self._pace)
         trip.cancel = cancel or trip.cancel
         trip.on_progress = on_progress
         trip.expect(reference, [Blob(digest, size)])
@@ -127,7 +140,7 @@ class _Trip:
     registry: Registry
     store: BlobStore
     repository: str
-    min_rate: float
+    pace: Pace
     cancel: threading.Event = field(default_factory=threading.Event)
     on_progress: OnProgress = lambda _: None
     progress: Progress = field(default_factory=Progress)
@@ -147,8 +160,7 @@ class _Trip:
         if self.store.has(blob.digest):
             return
         path = f"{self.repository}/{path or f'blobs/{blob.digest}'}"
-        seconds = max(MIN_DEADLINE_S, blob.size / self.min_rate)
-        limits = Limits(time.monotonic() + seconds, self.cancel)
+        limits = Limits(time.monotonic() + self.pace.seconds_for(blob.size), self.cancel)
         with self.store.begin(blob.digest, blob.size) as partial:
             for left in reversed(range(RESUMES + 1)):
                 before = partial.offset

@@ -5,7 +5,7 @@ in the agent's memory for good, and because layers come from outside: here a hos
 memory limit, and nothing but a folder that nobody uses yet. Each layer's digest is checked once
 more while it is read, so a rotten card is found here and not as a strange error later.
 
-Exit status 0: done. 1: one line of JSON with ``code``, ``text`` and ``digest`` on standard output.
+Exit status 0: done. 1: one line of JSON with ``code`` and ``text`` on standard output.
 
 Source: OCI image specification 1.1, ``layer.md`` (change sets, whiteouts).
 """
@@ -75,19 +75,21 @@ class Job:
         layers: Lowest first.
         max_bytes: Bytes of all files together, before anything is shared or compressed.
         folders: Folders that the image shall have in any case, from its root on.
+        files: Files that it shall have in any case, empty if it has none of its own.
     """
 
     target: _PathText
     layers: Annotated[tuple[LayerFile, ...], Size(1, 127)]
     max_bytes: Annotated[int, Range(1)]
     folders: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 def unpack(job: Job) -> None:
     """Fill ``job.target``, and sync it.
 
     Raises:
-        RottenLayerError: A layer is not what its digest says.
+        DigestError: A layer is not what its digest says.
         ContractError: A layer is no archive, or holds something that has no place in an image.
         NoSpaceError: The image is larger than ``job.max_bytes``, or than the disk.
     """
@@ -103,15 +105,9 @@ def unpack(job: Job) -> None:
             _check(file, layer)
     for folder in job.folders:
         tree.folder(folder)
+    for name in job.files:
+        tree.file(name)
     _sync_file_system(tree.root)
-
-
-class RottenLayerError(DigestError):
-    """A layer has changed on the disk; ``digest`` says which."""
-
-    def __init__(self, digest: str) -> None:
-        super().__init__(f"{digest} has changed on this device's disk since it was verified")
-        self.digest = digest
 
 
 class _Checked(io.RawIOBase):
@@ -142,7 +138,7 @@ class _Checked(io.RawIOBase):
 
 def _check(file: _Checked, layer: LayerFile) -> None:
     if file.digest() != layer.digest:
-        raise RottenLayerError(layer.digest)
+        raise DigestError(f"{layer.digest} has changed on this device's disk")
 
 
 def _unpack_layer(file: _Checked, tree: "_Tree", *, gzipped: bool) -> None:
@@ -192,6 +188,14 @@ class _Tree:
         found = inside(self.root, path)
         found.mkdir(mode=0o755, parents=True, exist_ok=True)
         return found
+
+    def file(self, path: str) -> None:
+        """Make an empty file at ``path`` of the image, unless there is one."""
+        parent, _, name = path.rpartition("/")
+        target = self.folder(parent) / name
+        if target.is_symlink() or not target.is_file():
+            _remove(target)
+            target.touch(0o644)
 
     def _make(self, target: Path, archive: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
         if entry.isdir():
@@ -285,8 +289,6 @@ def main() -> int:
     try:
         job = shape.parse(Job, sys.stdin.buffer.read(_MAX_JOB_BYTES), max_bytes=_MAX_JOB_BYTES)
         unpack(job)
-    except RottenLayerError as error:
-        return _fail(error.code, error.text, error.digest)
     except SkerryError as error:
         return _fail(error.code, error.text)
     except OSError as error:
@@ -297,8 +299,8 @@ def main() -> int:
     return 0
 
 
-def _fail(code: str, text: str, digest: str = "") -> int:
-    json.dump({"code": code, "text": text, "digest": digest}, sys.stdout)
+def _fail(code: str, text: str) -> int:
+    json.dump({"code": code, "text": text}, sys.stdout)
     return 1
 
 

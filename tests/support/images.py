@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import platform
+import random
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,11 @@ class OciImage:
 
 def digest_of(data: bytes) -> Digest:
     return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
+
+
+def noise(size: int, *, seed: int) -> bytes:
+    """Return bytes that do not compress, the same for the same seed."""
+    return random.Random(seed).randbytes(size)  # noqa: S311 - repeatable, and no secret
 
 
 def tar_of(entries: Sequence[Entry]) -> bytes:

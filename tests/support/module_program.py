@@ -25,6 +25,10 @@ def writable(path: str) -> bool:
     return True
 
 
+def names(folder: str) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
 def can_connect(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=2).close()
@@ -51,15 +55,18 @@ def look() -> None:
             "tmp_writable": writable(f"{os.environ.get('TMPDIR', '/tmp')}/new"),
             "interfaces": [name for _, name in socket.if_nameindex()],
             "reaches": can_connect(int(os.environ.get("PORT", "1"))),
-            "inputs": {name: sorted(os.listdir(folder)) for name, folder in folders.items()},
+            "inputs": {name: names(folder) for name, folder in folders.items()},
             "version": Path("version").read_text(),
             "greeting": os.environ.get("GREETING", ""),
-            "processes": sum(name.isdecimal() for name in os.listdir("/proc")),
+            "processes": sum(map(str.isdecimal, names("/proc"))),
         },
     )
     for folder in folders.values():
-        for file in Path(folder).iterdir():
-            file.rename(RUN_DIR / f"taken-{file.name}")
+        failed = Path(folder) / "failed"
+        files = list(Path(folder).iterdir())
+        failed.mkdir()
+        for file in files:
+            file.rename(failed / file.name)
 
 
 def talk() -> None:
@@ -67,7 +74,7 @@ def talk() -> None:
     folder = os.open(RUN_DIR, os.O_PATH)
     server = socket.socket(socket.AF_UNIX)
     server.bind(f"/proc/self/fd/{folder}/host.sock")
-    os.chmod(RUN_DIR / "host.sock", 0o666)
+    (RUN_DIR / "host.sock").chmod(0o666)
     server.listen()
     agent = socket.socket(socket.AF_UNIX)
     agent.connect(f"/proc/self/fd/{folder}/agent.sock")
@@ -84,35 +91,44 @@ def spread() -> None:
         time.sleep(600)
 
 
-def main() -> int:
-    do = os.environ.get("DO", "sleep")
-    print(f"begin {do}", flush=True)
-    ending = signal.SIG_IGN if do == "stubborn" else lambda *_: sys.exit(0)
-    signal.signal(signal.SIGTERM, ending)
-    match do:
-        case "crash":
-            print("this is the end", file=sys.stderr, flush=True)
-            return 3
-        case "hog":
-            held = []
-            while True:
-                held.append(bytearray(b"x" * 1_000_000))
-        case "shout":
-            for number in range(60_000):
-                print(f"line {number:06} {'x' * 60}")
-        case "look":
-            look()
-        case "talk":
-            talk()
-        case "spread":
-            spread()
-    (RUN_DIR / "up").touch()
+def crash() -> None:
+    sys.stderr.write("this is the end\n")
+    sys.exit(3)
+
+
+def hog() -> None:
+    held = []
+    while True:
+        held.append(bytearray(b"x" * 1_000_000))
+
+
+def shout() -> None:
+    for number in range(60_000):
+        sys.stdout.write(f"line {number:06} {'x' * 60}\n")
+
+
+def stay() -> int:
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         if (RUN_DIR / "end").exists():
             return 5
         time.sleep(0.05)
     return 0
+
+
+def main() -> int:
+    do = os.environ.get("DO", "stay")
+    sys.stdout.write(f"begin {do}\n")
+    sys.stdout.flush()
+    ending = signal.SIG_IGN if do == "stubborn" else lambda *_: sys.exit(0)
+    signal.signal(signal.SIGTERM, ending)
+    deeds = {"look": look, "talk": talk, "spread": spread, "crash": crash, "hog": hog}
+    deed = {**deeds, "shout": shout}.get(do)
+    if deed is not None:
+        deed()
+    sys.stdout.flush()
+    (RUN_DIR / "up").touch()
+    return stay()
 
 
 if __name__ == "__main__":

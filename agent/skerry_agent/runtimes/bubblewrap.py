@@ -13,8 +13,10 @@ from pathlib import Path
 from skerry_agent.runtimes.keeper import INFO_FD
 from skerry_agent.runtimes.run_folder import IN_CONTAINER, INPUTS_IN_CONTAINER
 
-MOUNTPOINTS = ("dev", "inputs", "proc", "run", "tmp", "etc")
-"""Folders that an unpacked image must have, for its root is read-only when they are mounted."""
+FOLDERS = ("dev", "inputs", "proc", "run", "tmp")
+"""Folders that an unpacked image must have: its root is read-only when others are mounted there."""
+FILES = ("etc/hosts", "etc/resolv.conf")
+"""Files that it must have, for the same reason: with the device's network come its names."""
 _TMP_BYTES = 64 * 1024 * 1024
 _TRIAL_S = 10.0
 
@@ -66,7 +68,9 @@ def arguments(room: Room) -> list[str]:
     options += ["--ro-bind", str(room.rootfs), "/", "--proc", "/proc", "--dev", "/dev"]
     options += ["--perms", "1777", "--size", str(_TMP_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - inside
     if room.network:
-        options += ["--share-net", "--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf"]
+        options.append("--share-net")
+        for file in FILES:
+            options += ["--ro-bind-try", f"/{file}", f"/{file}"]
     if room.run_dir is not None:
         options += ["--tmpfs", "/run", "--bind", str(room.run_dir), IN_CONTAINER]
         options += ["--remount-ro", "/run"]

@@ -55,7 +55,9 @@ class ProcessRuntime:
     """
 
     def __init__(self, state: Path, *, sandbox: str | None) -> None:
-        self._images = UnpackedImages(state / "images", bubblewrap.MOUNTPOINTS)
+        self._images = UnpackedImages(
+            state / "images", folders=bubblewrap.FOLDERS, files=bubblewrap.FILES
+        )
         self._instances = state / "instances"
         self._instances.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._sandbox = sandbox

@@ -1,11 +1,14 @@
 """Unpacked images on the disk: one folder per digest, there as a whole or not at all."""
 
+import collections
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from skerry_agent import durable
@@ -15,6 +18,7 @@ from skerry_contract.errors import (
     ContractError,
     DigestError,
     NoSpaceError,
+    NotFoundError,
     RuntimeFailedError,
     SkerryError,
 )
@@ -35,12 +39,13 @@ class UnpackedImages:
 
     Args:
         root: Folder of the images; made if it is missing.
-        mountpoints: Folders that each image is given, if it does not have them.
+        folders: Folders that each image is given, if it does not have them.
+        files: Empty files that each image is given, if it does not have them.
     """
 
-    def __init__(self, root: Path, mountpoints: tuple[str, ...]) -> None:
+    def __init__(self, root: Path, *, folders: tuple[str, ...], files: tuple[str, ...]) -> None:
         self._root = root
-        self._mountpoints = mountpoints
+        self._given = {"folders": folders, "files": files}
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in root.iterdir():
             if folder.name.startswith((_UNFINISHED, _RUBBISH)):
@@ -74,7 +79,7 @@ class UnpackedImages:
         new = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._root))
         try:
             new.chmod(0o755)
-            _unpack(image, store, new, self._mountpoints)
+            _unpack(image, store, new, self._given)
             durable.move(new, final)
         finally:
             shutil.rmtree(new, ignore_errors=True)
@@ -91,7 +96,9 @@ class UnpackedImages:
         return self._root / digest.removeprefix("sha256:")
 
 
-def _unpack(image: Image, store: BlobStore, target: Path, folders: tuple[str, ...]) -> None:
+def _unpack(
+    image: Image, store: BlobStore, target: Path, given: Mapping[str, tuple[str, ...]]
+) -> None:
     layers = [
         {"path": str(store.path(layer.digest)), "digest": layer.digest, "gzip": layer.gzip}
         for layer in image.parts.layers
@@ -101,7 +108,7 @@ def _unpack(image: Image, store: BlobStore, target: Path, folders: tuple[str, ..
         "target": str(target),
         "layers": layers,
         "max_bytes": max(_MIN_LIMIT_BYTES, MAX_GROWTH * compressed),
-        "folders": folders,
+        **given,
     }
     try:
         done = subprocess.run(
@@ -118,19 +125,26 @@ def _unpack(image: Image, store: BlobStore, target: Path, folders: tuple[str, ..
         raise _failure(image, store, done)
 
 
+def _forget_rotten(image: Image, store: BlobStore) -> None:
+    """Read every layer once more: the store forgets those that are not right."""
+    for layer in image.parts.layers:
+        with suppress(DigestError, NotFoundError):
+            collections.deque(store.chunks(layer.digest), maxlen=0)
+
+
 def _failure(
     image: Image, store: BlobStore, done: "subprocess.CompletedProcess[bytes]"
 ) -> SkerryError:
-    """Return the error that the unpacking process told, and forget a blob that has rotted."""
+    """Return the error that the unpacking process told, and forget blobs that have rotted."""
     try:
         told = json.loads(done.stdout)
-        code, text, digest = str(told["code"]), str(told["text"]), str(told["digest"])
+        code, text = str(told["code"]), str(told["text"])
     except (ValueError, KeyError, TypeError):
         return RuntimeFailedError(
             f"{image.reference} could not be unpacked: status {done.returncode}",
             detail=done.stderr.decode(errors="replace")[-4000:],
         )
-    if digest:
-        store.discard(Digest(digest))
+    if code == DigestError.code:
+        _forget_rotten(image, store)
     kind = next((kind for kind in _KINDS if kind.code == code), RuntimeFailedError)
     return kind(f"{image.reference} cannot be unpacked: {text}")
