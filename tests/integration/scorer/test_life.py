@@ -89,7 +89,8 @@ def test_a_chain_of_causes_is_shown_without_frames_of_the_host(make_host: MakeHo
 def test_threads_of_a_script_do_not_keep_a_host_that_failed(make_host: MakeHost) -> None:
     host = make_host(
         "import threading, time\n"
-        "def init():\n    threading.Thread(target=time.sleep, args=[3600]).start()\n    1 / 0\n"
+        "def init():\n"
+        "    threading.Thread(target=time.sleep, args=[3600], daemon=False).start()\n    1 / 0\n"
         "def run(data): ...\n"
     ).start()
     assert host.wait() == 3
