@@ -22,6 +22,7 @@ def run(data):
 """
 GOLDEN = '[{"input": "golden/four.txt", "expect": {"length": 8}}]'
 SCORER = {"score.py": SCORE, "golden.json": GOLDEN, "golden/four.txt": "four"}
+WITH_PACKAGE = {**SCORER, "environment.txt": "tqdm==4.67.1"}
 WEIGHTS = {"weights.txt": "2"}
 
 

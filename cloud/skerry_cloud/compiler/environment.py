@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from skerry_cloud.compiler.bytecode import compile_tree
 from skerry_cloud.compiler.environment_file import PYTHON, Requirements
@@ -108,6 +108,22 @@ def explain(output: str) -> str:
     return text if len(text) <= 700 else f"{text[:700]}…"
 
 
+def kept_records(record: str) -> str:
+    """Return a package's ``RECORD`` without the files that are not kept.
+
+    Programs in ``bin`` name this machine's Python, so even their hashes would tell builders apart.
+    """
+    lines = record.splitlines(keepends=True)
+    paths = (PurePosixPath(line.split(",")[0]) for line in lines)
+    return "".join(
+        line
+        for line, path in zip(lines, paths, strict=True)
+        if path.name not in _TRACES
+        and not {"..", "bin"}.issuperset(path.parts[:1])
+        and "__pycache__" not in path.parts
+    )
+
+
 def _lock(wanted: Requirements, platform: Platform, tools: Tools, progress: Progress) -> str:
     """Return every package with version and hashes; asked for once per text and platform."""
     facts = json.dumps([platform.uv, PYTHON, wanted.lines, wanted.indexes])
@@ -182,3 +198,5 @@ def _clean(target: Path) -> None:
             path.unlink()
     for cache in list(target.rglob("__pycache__")):
         shutil.rmtree(cache)
+    for record in target.glob("*.dist-info/RECORD"):
+        record.write_text(kept_records(record.read_text("utf-8")), encoding="utf-8")

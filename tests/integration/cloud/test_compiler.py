@@ -27,13 +27,22 @@ from skerry_contract.errors import (
     NotFoundError,
     ScorerError,
 )
-from support.modules import ELSEWHERE, HERE, SCORER, WEIGHTS, doubling, stored
+from support.modules import (
+    ELSEWHERE,
+    HERE,
+    SCORER,
+    WEIGHTS,
+    WITH_PACKAGE,
+    doubling,
+    stored,
+)
 
 # The first build fetches and compresses a whole base.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 Build = Callable[..., Image]
 
+PYTHON = Path(sys.executable)
 LOOKS_AROUND = """
 import ctypes, importlib, json, os, ssl, sys
 import PIL.Image, six
@@ -52,11 +61,12 @@ def run(data):
 ON_ANOTHER_SERVER = """
 import sys
 from pathlib import Path
-from support.modules import doubling
+from support.modules import WITH_PACKAGE, doubling, stored
 from skerry_cloud.blobs import BlobStore
 from skerry_cloud.compiler import compile_module
 root, blobs = Path(sys.argv[1]), BlobStore(Path(sys.argv[1]) / "blobs")
-print(compile_module(doubling(blobs), blobs, root / "caches", lambda line: None).digest)
+request = doubling(blobs, files=stored(blobs, WITH_PACKAGE), environment="environment.txt")
+print(compile_module(request, blobs, root / "caches", lambda line: None).digest)
 """
 OFFLINE = """
 import sys, time
@@ -112,10 +122,10 @@ def unpacked(image: Image, blobs: BlobStore, target: Path) -> Path:
     return target
 
 
-def in_another_process(script: str, folder: Path, *wrapper: str, **variables: str) -> list[str]:
-    """Return the lines that a Python script writes that is given ``folder``."""
+def in_another_process(script: str, folder: Path, *python: str, **variables: str) -> list[str]:
+    """Return the lines that a script writes that is given ``folder``."""
     done = subprocess.run(
-        [*wrapper, sys.executable, "-c", script, str(folder)],
+        [*python, "-c", script, str(folder)],
         capture_output=True,
         text=True,
         check=False,
@@ -167,9 +177,15 @@ def test_everything_lies_where_the_documents_say(
     assert programs == ["python", "python3", "python3.11"]
 
 
-def test_two_servers_make_the_same_digest(build: Build, tmp_path: Path) -> None:
-    [digest] = in_another_process(ON_ANOTHER_SERVER, tmp_path, PYTHONHASHSEED="1")
-    assert digest == build().digest
+def test_two_servers_make_the_same_digest(build: Build, blobs: BlobStore, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.symlink_to(PYTHON.resolve())
+    path = f"{PYTHON.parent}:{os.environ['PATH']}"
+    [digest] = in_another_process(
+        ON_ANOTHER_SERVER, tmp_path, str(python), PYTHONHASHSEED="1", PATH=path
+    )
+    files = stored(blobs, WITH_PACKAGE)
+    assert digest == build(files=files, environment="environment.txt").digest
 
 
 def test_a_changed_script_is_one_small_new_layer(build: Build, blobs: BlobStore) -> None:
@@ -327,10 +343,11 @@ def test_two_builds_do_not_share_their_caches_at_once(
 
 
 def test_without_network_what_was_made_before_is_made_again_and_the_rest_is_told(
-    build: Build, root: Path
+    build: Build, root: Path, blobs: BlobStore
 ) -> None:
-    image = build()
-    apart = ("unshare", "--user", "--map-root-user", "--net")
+    files = stored(blobs, WITH_PACKAGE)
+    image = build(files=files, environment="environment.txt")
+    apart = ("unshare", "--user", "--map-root-user", "--net", str(PYTHON))
     assert in_another_process(ON_ANOTHER_SERVER, root, *apart) == [image.digest]
     said = in_another_process(OFFLINE, root, *apart)
     assert said[-1] == f"the lists of the Debian archive for {HERE} could not be fetched"
@@ -360,3 +377,10 @@ def test_outside_tools_read_the_image(build: Build, blobs: BlobStore, tmp_path: 
     skopeo("copy", f"docker-archive:{tmp_path}/image.tar", f"dir:{tmp_path}/loaded")
     with tarfile.open(tmp_path / "image.tar") as tar:
         assert "manifest.json" in tar.getnames()
+
+
+def test_what_a_killed_build_left_is_cleared_by_the_next(build: Build, root: Path) -> None:
+    for folder in ("scratch-1", "base/scratch-2", "environments/scratch-3"):
+        (root / "caches" / folder / "half").mkdir(parents=True)
+    build()
+    assert not list((root / "caches").rglob("scratch-*"))

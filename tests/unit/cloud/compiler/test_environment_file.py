@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry_cloud.compiler.environment import explain
+from skerry_cloud.compiler.environment import explain, kept_records
 from skerry_cloud.compiler.environment_file import Requirements, read_environment
 from skerry_contract.errors import EnvironmentFileError
 
@@ -137,3 +137,12 @@ def test_uvs_reason_is_told_in_one_line() -> None:
         "Because six==9 was not found and you require six==9, we can conclude that your "
         "requirements are unsatisfiable."
     )
+
+
+def test_a_record_forgets_what_tells_of_the_installing_machine() -> None:
+    kept = "six.py,sha256=abc,1\nsix-1.dist-info/METADATA,sha256=abc,2\nsix-1.dist-info/RECORD,,\n"
+    dropped = (
+        "bin/tool,sha256=abc,1\n../../bin/tool,sha256=abc,1\nsix-1.dist-info/INSTALLER,,\n"
+        "__pycache__/six.cpython-311.pyc,,\nsix-1.dist-info/direct_url.json,,\n"
+    )
+    assert kept_records(dropped + kept) == kept
