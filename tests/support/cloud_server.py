@@ -121,7 +121,11 @@ class CloudServer:
 
     def build(self, name: str, script: bytes = b"def run(d): ...", **more: Any) -> Any:
         """Build a module and return the build once it has ended."""
-        order = {"name": name, "files": [self.upload(script, "score.py")], "entry_script": "score.py"}
+        order = {
+            "name": name,
+            "files": [self.upload(script, "score.py")],
+            "entry_script": "score.py",
+        }
         build = self.post("/v1/modules", {**order, **more})
         path = f"/v1/builds/{build['id']}"
         return eventually(

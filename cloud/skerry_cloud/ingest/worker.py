@@ -27,6 +27,8 @@ MAX_WAITING = 1000
 """Messages that may wait to be stored; with more, the broker waits."""
 MAX_BUNDLE = 500
 """Messages that are stored in one transaction."""
+MAX_BUNDLE_BYTES = 1024 * 1024
+"""Payload bytes above which no further message joins: others want to write, too."""
 _MAX_ACKS = 1000
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -121,8 +123,10 @@ class Ingest:
         bundle: list[Message] = []
         try:
             bundle.append(self._waiting.get(timeout=0.2))
-            while len(bundle) < MAX_BUNDLE:
+            size = len(bundle[0].payload)
+            while len(bundle) < MAX_BUNDLE and size < MAX_BUNDLE_BYTES:
                 bundle.append(self._waiting.get_nowait())
+                size += len(bundle[-1].payload)
         except queue.Empty:
             pass
         return bundle

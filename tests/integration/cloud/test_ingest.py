@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -81,6 +82,14 @@ class FakeDevice:
         wanted = "&".join(f"{key}={value}" for key, value in query.items())
         page = self.server.get(f"/v1/telemetry?device={self.name}&limit=1000&{wanted}")
         return [item["data"]["n"] for item in page["items"]]
+
+
+@pytest.fixture(scope="module", params=["mosquitto", "nats"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CloudServer]:
+    with CloudServer(tmp_path_factory.mktemp("data"), broker=request.param) as running:
+        yield running
 
 
 @pytest.fixture
@@ -259,8 +268,11 @@ def test_a_removed_device_leaves_nothing_on_the_broker(device: FakeDevice) -> No
     eventually(lambda: left() == [], why="retained messages to be cleared")
 
 
-def test_desired_documents_survive_a_broker_that_forgets_everything(tmp_path: Path) -> None:
-    with CloudServer(tmp_path / "data") as server:
+@pytest.mark.parametrize("kind", ["mosquitto", "nats"])
+def test_desired_documents_survive_a_broker_that_forgets_everything(
+    tmp_path: Path, kind: str
+) -> None:
+    with CloudServer(tmp_path / "data", broker=kind) as server:
         device = FakeDevice(server, "forgotten-cam")
         text = b"name: x\ntarget: {devices: [forgotten-cam]}\nmodules: {}\n"
         server.post("/v1/deployments", text)
@@ -270,6 +282,7 @@ def test_desired_documents_survive_a_broker_that_forgets_everything(tmp_path: Pa
         pid = broker_pid(state)
         os.kill(pid, signal.SIGKILL)
         (state / "mosquitto.db").unlink(missing_ok=True)
+        shutil.rmtree(state / "jetstream", ignore_errors=True)
         eventually(lambda: server.ask("GET", "/healthz").status_code == 503, within_s=15)
         eventually(lambda: server.ask("GET", "/healthz").status_code == 200, within_s=30)
         device.mqtt.close()
@@ -304,6 +317,6 @@ def broker_pid(folder: Path) -> int:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             command = (entry / "cmdline").read_bytes() if (entry / "cmdline").exists() else b""
-            if str(folder).encode() in command and b"mosquitto" in command.split(b"\0")[0]:
+            if str(folder).encode() in command:
                 return int(entry.name)
     pytest.fail(f"no broker in {folder}")

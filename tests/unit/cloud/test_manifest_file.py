@@ -47,10 +47,10 @@ def test_yaml_and_json_mean_the_same() -> None:
                      "field; did you mean 'env'", id="a typing error"),
         pytest.param('"5"', "5", "line 8, column 7: modules.detector.env.LEVEL: expected text, "
                      "got 5", id="a number that should be text"),
-        pytest.param("hall-camera", "h", r"line 3, column 27: target.devices\[1\]: expected an id",
-                     id="an item of a list"),
-        pytest.param("    image: face-detector:3\n", "", "line 5, column 3: modules.detector.image: "
-                     "is missing", id="a missing field, at what should hold it"),
+        pytest.param("hall-camera", "h", r"line 3, column 27: target.devices\[1\]: "
+                     "expected an id", id="an item of a list"),
+        pytest.param("    image: face-detector:3\n", "", "line 5, column 3: modules.detector."
+                     "image: is missing", id="a missing field, at what should hold it"),
         pytest.param("target:", "name: again\ntarget:", "line 2, column 1: name: stands twice",
                      id="a key twice"),
         pytest.param("  detector:", "  event:", "line 5, column 3: modules.event: 'event' is the "

@@ -44,7 +44,9 @@ def test_presence_is_judged_from_what_was_heard_and_when(
     ],
 )
 def test_only_the_will_of_an_earlier_connection_is_stale(
-    state: DeviceState, birth: int, stale: bool  # noqa: FBT001 (a column of the table)
+    state: DeviceState,
+    birth: int,
+    stale: bool,  # noqa: FBT001 (a column of the table)
 ) -> None:
     seen = said("ready", 1, birth=5).state
     assert is_stale_will(State(state, "b1", birth, ""), seen) is stale

@@ -4,37 +4,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skerry_cloud.ingest.sequences import MAX_ISLANDS, Position, advance
+from skerry_cloud.ingest.sequences import MAX_ISLANDS, Position, Step, advance
+
+_TOP = 2**63 - 1
 
 
 @pytest.mark.parametrize(
-    ("position", "floor", "numbers", "through", "above", "lost", "fresh"),
+    ("before", "floor", "numbers", "after", "fresh"),
     [
-        pytest.param(Position(), 1, [1, 2, 3], 3, (), 0, {1, 2, 3}, id="the first batch"),
-        pytest.param(Position(3), 1, [2, 3, 4], 4, (), 0, {4}, id="an overlapping repeat"),
-        pytest.param(Position(3), 1, [1, 2], 3, (), 0, set(), id="nothing but repeats"),
-        pytest.param(Position(3), 1, [6, 7], 3, ((6, 7),), 0, {6, 7}, id="a gap that may fill"),
-        pytest.param(Position(3, ((6, 7),)), 1, [5], 3, ((5, 7),), 0, {5}, id="a run grows"),
-        pytest.param(Position(3, ((5, 7),)), 1, [4], 7, (), 0, {4}, id="the gap closes"),
-        pytest.param(Position(3), 6, [6], 6, (), 2, {6}, id="what lies below the floor is lost"),
-        pytest.param(Position(3, ((5, 5),)), 8, [9], 7, ((9, 9),), 3, {9}, id="lost but for one"),
-        pytest.param(Position(9), 4, [10], 10, (), 0, {10}, id="an old floor changes nothing"),
-        pytest.param(Position(), 2**63 - 1, [2**63 - 1], 2**63 - 1, (), 2**63 - 2, {2**63 - 1},
-                     id="the largest number"),
+        pytest.param(Position(), 1, [1, 2, 3], Position(3), {1, 2, 3}, id="the first batch"),
+        pytest.param(Position(3), 1, [2, 3, 4], Position(4), {4}, id="an overlapping repeat"),
+        pytest.param(Position(3), 1, [1, 2], Position(3), set(), id="nothing but repeats"),
+        pytest.param(Position(3), 1, [6, 7], Position(3, ((6, 7),)), {6, 7}, id="a gap"),
+        pytest.param(Position(3, ((6, 7),)), 1, [5], Position(3, ((5, 7),)), {5}, id="a run grows"),
+        pytest.param(Position(3, ((5, 7),)), 1, [4], Position(7), {4}, id="the gap closes"),
+        pytest.param(Position(3), 6, [6], Position(6, (), 2), {6}, id="lost below the floor"),
+        pytest.param(
+            Position(3, ((5, 5),)), 8, [9], Position(7, ((9, 9),), 3), {9}, id="lost but for one"
+        ),
+        pytest.param(Position(9), 4, [10], Position(10), {10}, id="an old floor changes nothing"),
+        pytest.param(
+            Position(), _TOP, [_TOP], Position(_TOP, (), _TOP - 1), {_TOP}, id="the largest number"
+        ),
     ],
-)  # fmt: skip
-def test_a_batch_moves_the_position(  # noqa: PLR0913 (a row of the table)
-    position: Position,
-    floor: int,
-    numbers: list[int],
-    through: int,
-    above: tuple[tuple[int, int], ...],
-    lost: int,
-    fresh: set[int],
+)
+def test_a_batch_moves_the_position(
+    before: Position, floor: int, numbers: list[int], after: Position, fresh: set[int]
 ) -> None:
-    step = advance(position, floor, numbers)
-    assert step.position == Position(through, above, lost)
-    assert step.fresh == fresh
+    step = advance(before, floor, numbers)
+    assert step == Step(after, frozenset(fresh))
 
 
 _Batches = st.lists(

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.exceptions import UnverifiedSignatureError
-from securesystemslib.signer import SSlibKey
+from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined] # not marked as public
 from tuf.api.metadata import Metadata
 
 from skerry_cloud.trust import Director, provide_director
@@ -88,9 +88,7 @@ def test_any_text_signs_to_the_same_bytes_on_both_sides(env: dict[str, str]) -> 
         pytest.param(b"*.png", b"*.jpg", id="another setting"),
     ],
 )
-def test_a_changed_document_is_refused_by_both(
-    director: Director, old: bytes, new: bytes
-) -> None:
+def test_a_changed_document_is_refused_by_both(director: Director, old: bytes, new: bytes) -> None:
     document = director.sign(desired())
     changed = document.replace(old, new, 1)
     assert changed != document
@@ -122,4 +120,3 @@ def test_a_document_that_no_device_would_read_is_not_signed(director: Director) 
     many = {f"V{n}": "x" * 4000 for n in range(20)}
     with pytest.raises(ContractError, match="bytes for porch-camera"):
         director.sign(desired(many))
-

@@ -1,0 +1,143 @@
+"""The registry as container tools use it, over HTTP."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+import requests
+
+from support.cloud_server import CloudServer
+
+pytestmark = pytest.mark.integration
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+@pytest.fixture(scope="module")
+def module(server: CloudServer) -> Any:
+    """A module of one platform whose one layer has 2048 bytes."""
+    return server.build("pulled", b"#" * 2048)["module"]
+
+
+@pytest.fixture(scope="module")
+def layer(module: Any) -> str:
+    return str(module["images"]["linux/amd64"]["layers"][0]["digest"])
+
+
+def check_manifest(server: CloudServer, path: str, media_type: str) -> bytes:
+    got, head = server.ask("GET", path), server.ask("HEAD", path)
+    assert got.status_code == 200
+    assert got.headers["Content-Type"] == media_type
+    assert (head.status_code, head.content) == (200, b"")
+    for header in ("Content-Type", "Content-Length", "Docker-Content-Digest"):
+        assert head.headers[header] == got.headers[header]
+    for accept in (MANIFEST, INDEX):
+        again = server.ask("GET", path, headers={"Accept": accept})
+        assert again.content == got.content
+    assert int(got.headers["Content-Length"]) == len(got.content)
+    digest = f"sha256:{hashlib.sha256(got.content).hexdigest()}"
+    assert got.headers["Docker-Content-Digest"] == digest
+    return got.content
+
+
+def test_a_manifest_comes_byte_for_byte_by_tag_and_by_digest(
+    server: CloudServer, module: Any
+) -> None:
+    digest = module["images"]["linux/amd64"]["digest"]
+    by_tag = check_manifest(server, "/v2/pulled/manifests/1", MANIFEST)
+    by_digest = check_manifest(server, f"/v2/pulled/manifests/{digest}", MANIFEST)
+    assert by_tag == by_digest
+    assert f"sha256:{hashlib.sha256(by_tag).hexdigest()}" == digest
+
+
+def test_a_module_for_two_platforms_has_an_index_behind_its_tag(server: CloudServer) -> None:
+    built = server.build("twofold", platforms=["linux/amd64", "linux/arm64"])["module"]
+    data = check_manifest(server, "/v2/twofold/manifests/1", INDEX)
+    listed = {m["platform"]["architecture"]: m["digest"] for m in json.loads(data)["manifests"]}
+    expected = {name.removeprefix("linux/"): i["digest"] for name, i in built["images"].items()}
+    assert listed == expected
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    assert check_manifest(server, f"/v2/twofold/manifests/{digest}", INDEX) == data
+    for image in built["images"].values():
+        check_manifest(server, f"/v2/twofold/manifests/{image['digest']}", MANIFEST)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "first", "length"),
+    [("bytes=500-1499", 500, 1000), ("bytes=500-", 500, 1548), ("bytes=-500", 1548, 500),
+     ("bytes=2000-5000", 2000, 48)],
+)  # fmt: skip
+def test_a_range_of_a_blob_is_exactly_that(
+    server: CloudServer, layer: str, wanted: str, first: int, length: int
+) -> None:
+    path = f"/v2/pulled/blobs/{layer}"
+    got = server.ask("GET", path, headers={"Range": wanted})
+    assert got.status_code == 206
+    assert got.headers["Content-Range"] == f"bytes {first}-{first + length - 1}/2048"
+    assert len(got.content) == length
+    assert server.ask("HEAD", path, headers={"Range": wanted}).status_code == 206
+    other = {"Range": wanted, "If-Range": '"something else"'}
+    assert server.ask("GET", path, headers=other).status_code == 200
+
+
+@pytest.mark.parametrize("wanted", ["bytes=500-0", "bytes=5000-10000", "bytes=2048-"])
+def test_a_range_outside_a_blob_is_416(server: CloudServer, layer: str, wanted: str) -> None:
+    got = server.ask("GET", f"/v2/pulled/blobs/{layer}", headers={"Range": wanted})
+    assert got.status_code == 416
+    assert got.headers["Content-Range"] == "bytes */2048"
+
+
+def test_a_whole_blob_has_its_length_and_digest(server: CloudServer, layer: str) -> None:
+    path = f"/v2/pulled/blobs/{layer}"
+    got, head = server.ask("GET", path), server.ask("HEAD", path)
+    assert (got.status_code, got.content) == (200, b"#" * 2048)
+    assert (head.status_code, head.content) == (200, b"")
+    for answer in (got, head):
+        assert answer.headers["Content-Length"] == "2048"
+        assert answer.headers["Docker-Content-Digest"] == layer
+
+
+def test_an_empty_blob_can_be_pulled(server: CloudServer) -> None:
+    digest = server.build("hollow", b"")["module"]["images"]["linux/amd64"]["layers"][0]["digest"]
+    got = server.ask("GET", f"/v2/hollow/blobs/{digest}")
+    assert (got.status_code, got.content, got.headers["Content-Length"]) == (200, b"", "0")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["manifests/99", "manifests/latest", "manifests/sha256:" + "0" * 64,
+     "manifests/sha256:baddigeststring", "blobs/sha256:" + "0" * 64],
+)  # fmt: skip
+def test_what_is_not_there_is_404_in_the_form_of_the_specification(
+    server: CloudServer, module: Any, path: str
+) -> None:
+    del module
+    got = server.ask("GET", f"/v2/pulled/{path}")
+    assert got.status_code == 404
+    assert got.json()["errors"][0]["code"].endswith("_UNKNOWN")
+    assert server.ask("GET", "/v2/nobody/tags/list").status_code == 404
+
+
+def test_tags_are_listed_in_pages(server: CloudServer) -> None:
+    for _ in range(3):
+        server.build("paged")
+    assert server.get("/v2/paged/tags/list") == {"name": "paged", "tags": ["1", "2", "3"]}
+    first = server.ask("GET", "/v2/paged/tags/list?n=2")
+    assert first.json()["tags"] == ["1", "2"]
+    assert first.headers["Link"] == '</v2/paged/tags/list?n=2&last=2>; rel="next"'
+    assert server.get("/v2/paged/tags/list?n=2&last=2")["tags"] == ["3"]
+    assert server.get("/v2/paged/tags/list?n=0")["tags"] == []
+
+
+def test_credentials_may_be_basic_with_any_user(server: CloudServer, module: Any) -> None:
+    del module
+    url = f"{server.ready.url}/v2/"
+    refused = requests.get(url, timeout=10)
+    assert refused.status_code == 401
+    assert refused.headers["WWW-Authenticate"] == 'Basic realm="skerry"'
+    assert requests.get(url, auth=("anyone", server.token), timeout=10).status_code == 200
+    assert requests.get(url, auth=("anyone", "wrong"), timeout=10).status_code == 401
+    odd = {"Authorization": "Basic !!!"}
+    assert requests.get(url, headers=odd, timeout=10).status_code == 401

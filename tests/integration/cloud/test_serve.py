@@ -1,0 +1,135 @@
+"""The server as a process: how it starts, refuses to start, and ends."""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from support.mqtt import MqttClient
+
+pytestmark = pytest.mark.integration
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen[str]
+    ready: Any
+
+    @property
+    def login(self) -> Any:
+        return json.loads(Path(self.ready["login"]).read_text())
+
+
+def command(data: Path, *more: str) -> list[str]:
+    given = ["--data", str(data), "--port", "0", "--broker-port", "0", *more]
+    return [sys.executable, "-m", "skerry_cloud", "serve", *given]
+
+
+@contextmanager
+def serving(data: Path, *more: str) -> Iterator[Running]:
+    with subprocess.Popen(
+        command(data, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            readable, _, _ = select.select([process.stdout], [], [], 30)
+            line = process.stdout.readline() if readable else ""
+            assert line, process.communicate(timeout=10)[1] if process.poll() is not None else ""
+            yield Running(process, json.loads(line))
+        finally:
+            process.kill()
+            process.communicate(timeout=10)
+
+
+def refusal(data: Path, *more: str) -> str:
+    ended = subprocess.run(
+        command(data, *more), capture_output=True, text=True, timeout=40, check=False
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+def test_a_server_says_when_it_is_ready_and_ends_when_told(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as running:
+        assert running.ready["ready"] is True
+        assert running.ready["url"] == running.login["url"]
+        assert requests.get(f"{running.ready['url']}/healthz", timeout=10).status_code == 200
+        port = running.ready["broker"]["port"]
+        running.process.send_signal(signal.SIGTERM)
+        _, told = running.process.communicate(timeout=30)
+        assert running.process.returncode == 0, told
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0, "the broker outlives its server"
+
+
+def test_two_servers_never_share_a_data_folder(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as running:
+        told = refusal(tmp_path / "data")
+        assert f"process id {running.process.pid}" in told
+        assert "[CONFLICT]" in told
+
+
+def test_a_server_that_was_killed_can_be_started_again(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as first:
+        os.kill(first.process.pid, signal.SIGKILL)
+        token = first.login["token"]
+    with serving(tmp_path / "data") as again:
+        assert again.login["token"] == token
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        told = refusal(tmp_path / "data", "--port", port)
+        assert f"port {port} of 127.0.0.1 is taken" in told
+        assert "--port" in told
+        told = refusal(tmp_path / "data", "--broker-port", port)
+        assert f"port {port} of 127.0.0.1 is taken" in told
+        assert "--broker-port" in told
+
+
+def test_listening_beyond_this_machine_needs_tls(tmp_path: Path) -> None:
+    assert "--tls" in refusal(tmp_path / "data", "--host", "0.0.0.0")  # noqa: S104 (refused)
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert str(tmp_path / "file") in refusal(tmp_path / "file" / "data")
+
+
+@pytest.mark.parametrize("kind", ["mosquitto", "nats"])
+def test_with_tls_api_and_broker_are_believed_by_the_ca_of_the_login(
+    tmp_path: Path, kind: str
+) -> None:
+    with serving(tmp_path / "data", "--tls", "--broker", kind) as running:
+        login = running.login
+        ca = tmp_path / "ca.pem"
+        ca.write_text(login["ca"])
+        assert login["url"].startswith("https://")
+        answer = requests.get(f"{login['url']}/healthz", verify=str(ca), timeout=10)
+        assert answer.text == "well\n"
+        with pytest.raises(requests.exceptions.SSLError):
+            requests.get(f"{login['url']}/healthz", timeout=10)
+        bearer = {"Authorization": f"Bearer {login['token']}"}
+        info = requests.get(
+            f"{login['url']}/v1/info", headers=bearer, verify=str(ca), timeout=10
+        ).json()["broker"]
+        assert info["tls"] is True
+        viewer = MqttClient(info["port"], info["username"], info["password"], ca=str(ca))
+        with viewer as connected:
+            assert connected.connected

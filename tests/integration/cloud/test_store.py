@@ -1,0 +1,128 @@
+"""What the database keeps, and how much of it."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from skerry_cloud.database import (
+    Database,
+    counters,
+    devices,
+    next_number,
+    positions,
+    telemetry,
+)
+from skerry_cloud.ingest import inbox
+from skerry_cloud.ingest.inbox import Items, Message
+from skerry_cloud.ingest.retention import Retention
+from skerry_cloud.ingest.store import Store
+from skerry_contract import shape
+from skerry_contract.errors import ConflictError
+from skerry_contract.messages import Batch, Item
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    made = Database.in_file(tmp_path / "skerry.db")
+    with made.write() as connection:
+        connection.execute(devices.insert(), {"id": "cam", "tags": {}, "created": 0.0})
+    return made
+
+
+def batch(*numbers: int, data: str = "x", boot: str = "b1") -> Items:
+    items = tuple(Item(n, "t", data) for n in numbers)
+    payload = shape.dump(Batch(boot, 1, items))
+    entry = inbox.read(
+        Message("skerry/v1/home/cam/t/m/s", payload, retained=False, received=1.0), "home"
+    )
+    assert isinstance(entry, Items)
+    return entry
+
+
+def kept(database: Database) -> list[int]:
+    with database.read() as connection:
+        return list(connection.scalars(select(telemetry.c.seq).order_by(telemetry.c.id)))
+
+
+def test_the_oldest_telemetry_goes_when_there_are_too_many_rows(database: Database) -> None:
+    store = Store(database, lambda: 1.0)
+    store.keep([batch(*range(1, 501)), batch(*range(501, 1001))])
+    retention = Retention(database, rows=300, size_bytes=10**9)
+    assert retention.tidy() == 700
+    assert kept(database) == list(range(701, 1001))
+    # What was deleted is not stored again when it is sent again.
+    assert store.keep([batch(5, 6, 7)]).items == 0
+
+
+def test_the_oldest_telemetry_goes_when_it_has_too_many_bytes(database: Database) -> None:
+    Store(database, lambda: 1.0).keep([batch(*range(1, 101), data="x" * 98)])
+    Retention(database, rows=10**6, size_bytes=2500).tidy()
+    left = kept(database)
+    assert left[-1] == 100
+    assert 20 <= len(left) <= 25
+
+
+def test_cursors_are_not_used_again_after_everything_was_deleted(database: Database) -> None:
+    store = Store(database, lambda: 1.0)
+    store.keep([batch(1, 2, 3)])
+    with database.write() as connection:
+        last = connection.scalar(select(func.max(telemetry.c.id)))
+        connection.execute(telemetry.delete())
+    store.keep([batch(4)])
+    with database.read() as connection:
+        assert (connection.scalar(select(telemetry.c.id)) or 0) > (last or 0)
+
+
+def test_positions_of_old_boots_are_forgotten_within_bounds(
+    database: Database,
+) -> None:
+    now = [0.0]
+    store = Store(database, lambda: now[0])
+    for n in range(1100):
+        now[0] = float(n)
+        store.keep([batch(1, boot=f"b{n}")])
+    Retention(database, rows=10**6, size_bytes=10**9).tidy()
+    with database.read() as connection:
+        boots = set(connection.scalars(select(positions.c.boot)))
+    assert len(boots) == 1000
+    assert "b1099" in boots
+    assert "b0" not in boots
+    # The unique key still holds where the position is forgotten.
+    store.keep([batch(1, boot="b0")])
+    assert len(kept(database)) == 1100
+
+
+def test_a_bundle_is_stored_as_a_whole_or_not_at_all(database: Database) -> None:
+    store = Store(database, lambda: 1.0)
+    broken = batch(1)
+    object.__setattr__(broken, "data", (b"not text", "and one too many"))
+    with pytest.raises(ValueError, match="zip"):
+        store.keep([batch(1, 2), broken])
+    assert kept(database) == []
+
+
+def test_numbers_are_given_out_once_to_many_threads(database: Database) -> None:
+    found: list[int] = []
+
+    def take() -> None:
+        for _ in range(20):
+            with database.write() as connection:
+                found.append(next_number(connection, "model", "face"))
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == list(range(1, 161))
+
+
+def test_a_database_of_a_newer_server_is_left_alone(database: Database, tmp_path: Path) -> None:
+    with database.write() as connection:
+        connection.execute(counters.update().where(counters.c.kind == "schema").values(value=99))
+    with pytest.raises(ConflictError, match="schema 99"):
+        Database.in_file(tmp_path / "skerry.db")
