@@ -56,7 +56,11 @@ class Output:
             self._out.flush()
             return
         for part in parts:
-            self._console.print(part, soft_wrap=isinstance(part, str))
+            with self._console.capture() as drawn:
+                self._console.print(part, soft_wrap=isinstance(part, str))
+            # Tables pad their last column; files and pipes are better off without.
+            self._out.writelines(f"{line.rstrip()}\n" for line in drawn.get().splitlines())
+        self._out.flush()
 
     def line(self, value: Any, text: str) -> None:
         """Write one of an endless row of results: one line of JSON, or ``text``."""

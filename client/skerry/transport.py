@@ -201,12 +201,15 @@ class _PinnedAdapter(HTTPAdapter):
             raise UnauthorizedError(f"the login's certificates are not usable: {error}") from error
         super().__init__()
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make connections with our own idea of whom to believe."""
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Connect with our own idea of whom to believe, whatever the environment says."""
+        found = super().build_connection_pool_key_attributes(request, *args, **kwargs)
+        return found[0], {"ssl_context": self._context}
 
     def cert_verify(self, *_args: Any, **_kwargs: Any) -> None:
-        """Leave it to the context: the default would add the system's certificates."""
+        """Leave it to the context: the default would add more certificates."""
 
 
 def error_from(document: Any, *, fallback: str) -> SkerryError:

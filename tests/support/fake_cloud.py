@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -238,12 +239,16 @@ class FakeCloud:
 
 
 @contextmanager
-def fake_cloud() -> Iterator[FakeCloud]:
+def fake_cloud(tls: ssl.SSLContext | None = None) -> Iterator[FakeCloud]:
     """Yield a cloud that serves on a free port of loopback."""
     cloud = FakeCloud()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(cloud))
     server.daemon_threads = True
-    cloud.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
+    cloud.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

@@ -19,7 +19,7 @@ from skerry_contract.names import Reference
 
 MAX_MANIFEST_BYTES = 1024 * 1024
 POLL_S = 1.0
-SETTLED = frozenset({"committed", "refused"})
+SETTLED = frozenset({"committed", "refused", "superseded"})
 """Phases that a device does not leave by itself."""
 
 
@@ -54,7 +54,7 @@ def list_deployments(session: Session) -> None:
 
 @deployment.command(epilog="Example: skerry deployment show face-detector --watch --timeout 300")
 @click.argument("which", metavar="NAME[:VERSION]", type=NAME_OR_REFERENCE)
-@click.option("--watch", is_flag=True, help="Follow it until every device has taken or refused it.")
+@click.option("--watch", is_flag=True, help="Follow it until every device has settled.")
 @click.option(
     "--timeout", default=600.0, show_default=True, help="Seconds after which --watch gives up."
 )
@@ -62,7 +62,8 @@ def list_deployments(session: Session) -> None:
 def show(session: Session, which: tuple[str, int | None], timeout: float, *, watch: bool) -> None:
     """Show where each device is with a deployment, the latest version by default.
 
-    With --watch the exit status is 0 if all devices committed it, else 1.
+    With --watch the exit status is 0 if all devices committed it, and 1 if one refused it, got
+    something newer meanwhile, or was not there in time.
     """
     found = session.api.deployment(*which)
     if watch:
@@ -148,3 +149,5 @@ def _describe(output: Output, found: Deployment) -> Iterator[Any]:
     for one in found.devices:
         if one.failure is not None:
             yield "\n" + failure_text(one.device, one.failure)
+        elif one.phase == "refused":
+            yield f"\nwhy {one.device} refused it: skerry device show {one.device}"

@@ -28,6 +28,8 @@ MODEL, MODULE, DEPLOYMENT = "face", "face-detector", "face-detector"
 ROLLOUT_S = 180
 SCORE_S = 60
 HEALTH_S = 120
+LINE_CHARS = 160
+"""What is shown of one result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +172,17 @@ def _score(stage: Stage, topics: "Listener") -> Mapping[str, Any]:
 
     results = stage.until("a score for every picture", scored, SCORE_S)
     for name in sorted(results):
-        stage.show(f"{name.partition('-')[2]}: {json.dumps(results[name])}")
+        stage.show(_brief(f"{name.partition('-')[2]}: {json.dumps(results[name])}"))
     return results[min(results)]
 
 
 def _show_health(stage: Stage, topics: "Listener") -> None:
     health = stage.until("a heartbeat", topics.health, HEALTH_S)
-    stage.show(f"health: {json.dumps(health)[:400]}")
+    stage.show(_brief(f"health: {json.dumps(health)}"))
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= LINE_CHARS else f"{text[:LINE_CHARS]} …"
 
 
 def _home(stage: Stage) -> Path:
