@@ -3,9 +3,11 @@
 See ``docs/module-image.md`` for what it answers.
 """
 
+import errno
 import http.client
 import os
 import socket
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -98,10 +100,9 @@ def prove(run_dir: Path, name: str, *, timeout_s: float) -> None:
 def left_failure(run_dir: Path) -> Failure | None:
     """Return what an instance wrote before it gave up, if it did."""
     try:
-        # The module made it, so it may be a link that leads out, or a pipe that never ends.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(run_dir / "failure.json", flags), "rb") as file:
-            data = file.read(_MAX_BYTES + 1) or b""
+        # The module could have put a pipe there, which nobody writes to, or a link to our secrets.
+        with open(run_dir / "failure.json", "rb", opener=_open_plain) as file:
+            data = file.read(_MAX_BYTES + 1)
         found = shape.parse(_Failed, data, max_bytes=_MAX_BYTES)
     except (OSError, ContractError):
         return None
@@ -112,6 +113,14 @@ def left_failure(run_dir: Path) -> Failure | None:
         "Mend the scorer, build it again and push the new version.",
         found.detail[-MAX_DETAIL_CHARS:],
     )
+
+
+def _open_plain(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "is no plain file", path)
 
 
 def _call(kind: type[T], run_dir: Path, method: str, path: str, *, timeout_s: float) -> T:

@@ -1,0 +1,102 @@
+"""What a runtime and a host say of an instance, and the life that follows from it."""
+
+import pytest
+
+from skerry_agent.core.plan import Instance, Life
+from skerry_agent.core.watch import EAGER_S, Seen, Watch
+from skerry_contract.manifest import Probe
+
+PROBE = Probe(start_deadline_s=60, interval_s=10, timeout_s=5, failures=3)
+RUNS = Seen("run-1", running=True)
+
+
+def watch(*, ready: bool = False, serving: bool = False, proven: bool = False) -> Watch:
+    return Watch("run-1", since=100.0, ready=ready, serving=serving, proven=proven)
+
+
+@pytest.mark.parametrize(
+    ("heard", "seen", "life"),
+    [
+        (watch(), RUNS, Instance(Life.STARTING)),
+        (watch(ready=True), RUNS, Instance(Life.READY)),
+        (watch(ready=True, proven=True), RUNS, Instance(Life.READY, proven=True)),
+        (watch(ready=True, serving=True), RUNS, Instance(Life.SERVING)),
+        (watch(ready=True, serving=True, proven=True), RUNS, Instance(Life.SERVING, proven=True)),
+        (watch(), Seen("run-1", running=False, status=3), Instance(Life.EXITED, status=3)),
+        (watch(), Seen("run-1", running=False), Instance(Life.EXITED, status=None)),
+        (
+            watch(ready=True, serving=True, proven=True),
+            Seen("run-1", running=False, status=137),
+            Instance(Life.EXITED, proven=False, status=137),
+        ),
+    ],
+)
+def test_the_life_follows_from_what_was_heard(heard: Watch, seen: Seen, life: Instance) -> None:
+    assert heard.instance(seen, PROBE) == life
+
+
+def test_silence_before_it_is_ready_means_nothing() -> None:
+    heard = watch()
+    for _ in range(100):
+        heard.missed(PROBE, now=101.0)
+    assert heard.instance(RUNS, PROBE).life is Life.STARTING
+
+
+def test_only_misses_in_a_row_make_it_unhealthy() -> None:
+    heard = watch(ready=True, serving=True)
+    for _ in range(2):
+        heard.missed(PROBE, now=101.0)
+    assert heard.instance(RUNS, PROBE).life is Life.SERVING
+    heard.heard(ready=True, serving=True, probe=PROBE, now=102.0)
+    for _ in range(2):
+        heard.missed(PROBE, now=103.0)
+    assert heard.instance(RUNS, PROBE).life is Life.SERVING
+    heard.missed(PROBE, now=104.0)
+    assert heard.instance(RUNS, PROBE).life is Life.UNHEALTHY
+
+
+def test_an_unhealthy_instance_that_answers_again_is_well() -> None:
+    heard = watch(ready=True, serving=True, proven=True)
+    for _ in range(5):
+        heard.missed(PROBE, now=101.0)
+    heard.heard(ready=True, serving=True, probe=PROBE, now=102.0)
+    assert heard.instance(RUNS, PROBE) == Instance(Life.SERVING, proven=True)
+
+
+def test_what_has_ended_is_not_called_unhealthy() -> None:
+    heard = watch(ready=True)
+    for _ in range(5):
+        heard.missed(PROBE, now=101.0)
+    assert heard.instance(Seen("run-1", running=False), PROBE).life is Life.EXITED
+
+
+@pytest.mark.parametrize(
+    ("ready", "now", "overdue"),
+    [(False, 160.0, False), (False, 160.1, True), (True, 1e9, False), (False, 99.0, False)],
+)
+def test_the_start_deadline_counts_until_it_is_ready(
+    now: float, *, ready: bool, overdue: bool
+) -> None:
+    assert watch(ready=ready).overdue(PROBE, now) == overdue
+
+
+@pytest.mark.parametrize(
+    ("ready", "serving", "pause_s"), [(False, False, EAGER_S), (True, False, EAGER_S)]
+)
+def test_until_it_serves_the_next_look_is_soon(
+    pause_s: float, *, ready: bool, serving: bool
+) -> None:
+    heard = watch()
+    heard.heard(ready=ready, serving=serving, probe=PROBE, now=200.0)
+    assert heard.next_look == 200.0 + pause_s
+
+
+def test_what_serves_is_looked_at_in_its_interval_and_after_a_miss_sooner() -> None:
+    heard = watch()
+    heard.heard(ready=True, serving=True, probe=PROBE, now=200.0)
+    assert heard.next_look == 210.0
+    heard.missed(PROBE, now=210.0)
+    assert heard.next_look == 211.0
+    starting = watch()
+    starting.missed(PROBE, now=200.0)
+    assert starting.next_look == 200.0 + EAGER_S
