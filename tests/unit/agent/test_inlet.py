@@ -1,7 +1,6 @@
 """One line of a module in, one answer out, whatever the line holds."""
 
 import json
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from skerry_agent.inlet import MAX_LINE_BYTES, RETRY_S, make_run_dir, take
+from skerry_agent.inlet import MAX_LINE_BYTES, RETRY_S, take
 from skerry_agent.outbox import Entry, Outbox, Rank
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, NoSpaceError, ScorerError
@@ -212,35 +211,3 @@ def test_what_is_too_large_for_the_real_outbox_is_refused_and_not_repeated(tmp_p
 
 
 # --- the run folder ---------------------------------------------------------------------------
-
-
-def test_a_run_folder_is_made_with_its_settings_for_any_user(tmp_path: Path) -> None:
-    folder = tmp_path / "run" / "cam-1"
-    make_run_dir(folder, {"inputs": {}, "stream": "scores"})
-    assert json.loads((folder / "settings.json").read_text())["stream"] == "scores"
-    assert stat.S_IMODE((folder / "settings.json").stat().st_mode) == 0o644
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o777
-
-
-def test_what_the_run_before_left_does_not_count_for_this_one(tmp_path: Path) -> None:
-    make_run_dir(tmp_path, {"stream": "old"})
-    (tmp_path / "failure.json").write_text("{}")
-    (tmp_path / "host.sock").touch()
-    make_run_dir(tmp_path, {"stream": "new"})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["settings.json"]
-    assert "new" in (tmp_path / "settings.json").read_text()
-
-
-def test_a_link_that_a_module_left_is_not_written_through(tmp_path: Path) -> None:
-    secret = tmp_path / "token"
-    secret.write_text("secret")
-    secret.chmod(0o600)
-    run_dir = tmp_path / "run"
-    make_run_dir(run_dir, {})
-    (run_dir / "settings.json").unlink()
-    (run_dir / "settings.json").symlink_to(secret)
-
-    make_run_dir(run_dir, {})
-    assert secret.read_text() == "secret"
-    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-    assert not (run_dir / "settings.json").is_symlink()
