@@ -36,10 +36,16 @@ def test_processes_are_taken_where_docker_does_not_answer(tmp_path: Path) -> Non
     assert (caps.name, caps.isolation) == ("process", "bubblewrap")
 
 
+def test_a_choice_that_was_made_once_stays(dockerd: Dockerd, tmp_path: Path) -> None:
+    choose(config("auto", tmp_path / "none.sock"), tmp_path)
+    assert choose(config("auto", dockerd.socket), tmp_path).caps().name == "process"
+
+
 def test_processes_are_taken_where_they_are_asked_for(dockerd: Dockerd, tmp_path: Path) -> None:
     assert choose(config("process", dockerd.socket), tmp_path).caps().name == "process"
 
 
-def test_docker_that_is_asked_for_and_away_is_an_error(tmp_path: Path) -> None:
+def test_docker_that_is_asked_for_and_away_says_so_when_it_is_used(tmp_path: Path) -> None:
+    runtime = choose(config("docker", tmp_path / "none.sock"), tmp_path)
     with pytest.raises(RuntimeFailedError, match=r"none\.sock"):
-        choose(config("docker", tmp_path / "none.sock"), tmp_path)
+        runtime.caps()
