@@ -25,9 +25,11 @@ def certify(folder: Path, address: str = "127.0.0.1") -> Certified:
     folder.mkdir(parents=True, exist_ok=True)
     authority = ec.generate_private_key(ec.SECP256R1())
     key = ec.generate_private_key(ec.SECP256R1())
-    ca = _sign("authority", authority, "authority", authority, ca=True)
+    # Authorities of one name would be taken for each other.
+    name = folder.name
+    ca = _sign(name, authority, name, authority, ca=True)
     alternatives = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
-    certificate = _sign("server", key, "authority", authority, ca=False, names=alternatives)
+    certificate = _sign("server", key, name, authority, ca=False, names=alternatives)
     made = Certified(folder / "ca.pem", folder / "server.pem", folder / "key.pem")
     made.ca.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -69,3 +69,15 @@ def test_a_second_server_on_one_folder_fails_with_the_servers_own_words(tmp_path
         assert "[CONFLICT]" in second.stderr
         assert second.stdout == ""
     assert (tmp_path / "skerry-data").is_dir()
+
+
+def test_with_tls_the_command_the_device_and_the_reader_know_whom_to_believe(
+    tmp_path: Path,
+) -> None:
+    skerry = Skerry(tmp_path / "login.json", tmp_path)
+    with up(skerry, "--tls", "--output", "json") as (_, stdout):
+        assert json.loads(stdout.readline())["url"].startswith("https://")
+        skerry.ok("device", "add", "porch")
+        skerry.ok("device", "flash", "porch", "--output", "porch")
+    assert (tmp_path / "porch/ca.pem").read_text().startswith("-----BEGIN CERTIFICATE-----")
+    assert (tmp_path / "skerry-data/ca.pem").is_file()

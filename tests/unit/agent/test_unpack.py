@@ -208,6 +208,8 @@ def test_inside_follows_links_as_the_image_would(tmp_path: Path) -> None:
     (tmp_path / "usr/lib").mkdir(parents=True)
     (tmp_path / "lib").symlink_to("/usr/lib")
     (tmp_path / "up").symlink_to("../../../..")
+    (tmp_path / "usr/l").symlink_to("/lib")
     assert inside(tmp_path, "/lib/x") == tmp_path / "usr/lib/x"
+    assert inside(tmp_path, "usr/l/x") == tmp_path / "usr/lib/x"
     assert inside(tmp_path, "up/../usr") == tmp_path / "usr"
     assert inside(tmp_path, "lib", follow_last=False) == tmp_path / "lib"
