@@ -79,9 +79,10 @@ class Parts:
 
     def stop(self, *, within_s: float) -> None:
         """End all that, each part within ``within_s`` seconds."""
-        self._link.stop()
-        self.services.publisher.stop(within_s=within_s)
+        # The link last: its thread may wait for room in the ingest.
         self.services.ingest.stop(within_s=within_s)
+        self.services.publisher.stop(within_s=within_s)
+        self._link.stop()
         self.services.builds.stop(within_s=within_s)
         self._database.close()
 

@@ -40,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.detail:
             print(error.detail, file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"skerry: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from skerry_contract.errors import ConflictError, NoSpaceError
+from skerry_contract.errors import ConflictError
 
 
 @contextmanager
@@ -14,14 +14,13 @@ def held(data: Path) -> Iterator[None]:
     """Make the data folder if need be, and hold it for this process.
 
     Raises:
-        ConflictError: Another server has it.
-        NoSpaceError: It cannot be made or written.
+        ConflictError: Another server has it, or it cannot be made or written.
     """
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise NoSpaceError(
+        raise ConflictError(
             f"{data} cannot be used: {error.strerror}", remedy="Choose another with --data."
         ) from error
     try:

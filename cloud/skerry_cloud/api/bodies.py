@@ -4,26 +4,30 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
+import anyio
 import anyio.from_thread
 from fastapi import Depends, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skerry_cloud.api import errors
 from skerry_contract import shape
-from skerry_contract.errors import ContractError
+from skerry_contract.errors import ContractError, NetworkError
 
 T = TypeVar("T")
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
 """Largest body that is not a blob; a folder of some ten thousand files fits."""
 BLOBS = "/v1/blobs/"
+WHOLE_BODY_S = 120.0
+SILENCE_S = 60.0
+"""Longest pause within the body of a blob."""
 
 
 def json_body(kind: type[T]) -> Any:
     """Return the dependency that reads a request's JSON body as ``kind``."""
 
     async def read(request: Request) -> T:
-        data = await request.body()
+        data = await whole_body(request)
         return shape.parse(kind, data, max_bytes=MAX_JSON_BYTES, subject="request")
 
     return Depends(read)
@@ -33,6 +37,19 @@ def described(kind: type[Any], title: str) -> dict[str, Any]:
     """Return what OpenAPI is told of a body that ``json_body`` reads."""
     schema = json.loads(json.dumps(shape.schema(kind, title=title)))
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+async def whole_body(request: Request) -> bytes:
+    """Return all of a body that ``BodyLimit`` bounds.
+
+    Raises:
+        NetworkError: It does not end.
+    """
+    try:
+        with anyio.fail_after(WHOLE_BODY_S):
+            return await request.body()
+    except TimeoutError as error:
+        raise NetworkError(f"the body did not end within {WHOLE_BODY_S:.0f} s") from error
 
 
 class BodyReader:
@@ -50,9 +67,13 @@ class BodyReader:
         return data
 
     async def _next(self) -> bytes:
-        async for chunk in self._chunks:
-            if chunk:
-                return chunk
+        try:
+            with anyio.fail_after(SILENCE_S):
+                async for chunk in self._chunks:
+                    if chunk:
+                        return chunk
+        except TimeoutError as error:
+            raise NetworkError(f"nothing came for {SILENCE_S:.0f} s") from error
         return b""
 
 

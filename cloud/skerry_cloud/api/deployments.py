@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
 from skerry_cloud.api import answers
 from skerry_cloud.api.auth import Person
+from skerry_cloud.api.bodies import whole_body
 from skerry_cloud.api.services import Use
 from skerry_contract.errors import NameInvalidError
 
@@ -24,13 +25,9 @@ class DeploymentList:
     deployments: Sequence[answers.Deployment]
 
 
-async def _body(request: Request) -> bytes:
-    return await request.body()
-
-
 @router.post("", status_code=201, openapi_extra=_MANIFEST)
 def push_deployment(
-    manifest: Annotated[bytes, Depends(_body)], services: Use
+    manifest: Annotated[bytes, Depends(whole_body)], services: Use
 ) -> answers.Deployment:
     """Push a manifest: store it, sign it for its devices, and tell them."""
     return answers.deployment(services.deployments.push(manifest))

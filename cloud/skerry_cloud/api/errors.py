@@ -18,6 +18,7 @@ from skerry_contract.errors import (
     ManifestError,
     ModelError,
     NameInvalidError,
+    NetworkError,
     NoSpaceError,
     NotFoundError,
     ScorerError,
@@ -38,6 +39,7 @@ STATUS: Mapping[str, int] = {
     UnauthorizedError.code: 401,
     NotFoundError.code: 404,
     ConflictError.code: 409,
+    NetworkError.code: 408,
     BrokerError.code: 503,
     NoSpaceError.code: 507,
 }

@@ -1,5 +1,6 @@
 """The register of devices, and their identities."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -85,6 +86,8 @@ class Devices:
         self._database = database
         self._accounts = accounts
         self._clock = clock
+        # Broker and database must end up with the same secret, whoever asks at the same time.
+        self._enrolling = threading.Lock()
 
     def add(self, device: str, tags: Mapping[str, str]) -> Device:
         """Make a device known.
@@ -137,22 +140,26 @@ class Devices:
                 connection.execute(delete(table).where(table.c.device == device))
             connection.execute(delete(devices).where(devices.c.id == device))
             insert_new(connection, removed_devices, [{"id": device}])
-        self._accounts.remove(device)
+        with self._enrolling:
+            self._accounts.remove(device)
 
     def new_token(self, device: str) -> str:
         """Give a device a new secret; the one before ends.
 
         Raises:
             NotFoundError: There is none.
-            BrokerError: The broker did not take it; nothing has changed for HTTP.
+            BrokerError: The broker did not take it; for HTTP nothing has changed.
         """
         token = new_token()
-        with self._database.write() as connection:
-            require_devices(connection, [device])
-            known = devices.c.id == device
-            values = {"token_hash": hash_token(token)}
-            connection.execute(update(devices).where(known).values(values))
+        with self._enrolling:
+            self.get(device)
+            # Not inside the transaction: a broker may take seconds, and others want to write.
             self._accounts.put(device, token)
+            with self._database.write() as connection:
+                require_devices(connection, [device])
+                known = devices.c.id == device
+                values = {"token_hash": hash_token(token)}
+                connection.execute(update(devices).where(known).values(values))
         return token
 
     def authenticate(self, token: str) -> str:

@@ -56,10 +56,23 @@ def latest(connection: Connection, device: str | None = None) -> dict[str, Lates
     return {name: _latest(found) for name, found in bodies.items()}
 
 
-def keep(connection: Connection, device: str, kind: Kind, value: Any, received: float) -> None:
-    """Store the latest of its kind; ``received`` is 0 if nobody knows when it was sent."""
-    body = shape.write(value)
-    row = {"device": device, "kind": kind, "body": body, "received": received}
+def keep(
+    connection: Connection, device: str, kind: Kind, value: Any, received: float | None
+) -> None:
+    """Store the latest of its kind.
+
+    Args:
+        connection: Where.
+        device: Id of the device.
+        kind: What it is.
+        value: What was said.
+        received: When it came; None if it was said at some unknown time before.
+    """
+    if received is None:
+        table = device_messages.c
+        mine = (table.device == device) & (table.kind == kind)
+        received = connection.scalar(select(table.received).where(mine)) or 0.0
+    row = {"device": device, "kind": kind, "body": shape.write(value), "received": received}
     put(connection, device_messages, row)
 
 

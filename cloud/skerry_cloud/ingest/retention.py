@@ -4,14 +4,14 @@ import logging
 
 from sqlalchemy import Connection, delete, func, select, tuple_
 
-from skerry_cloud.database import Database, next_number, positions, telemetry
+from skerry_cloud.database import Database, positions, telemetry
 
 log = logging.getLogger(__name__)
 
 MAX_STREAMS = 1000
 """Boots and streams of one device whose position is remembered; the newest stay."""
-_CHECK_EVERY = 20_000
-"""Items after which the bounds are looked at."""
+_ROOM = 0.9
+"""Share of the bounds that is kept when they are reached: counting anew takes a while."""
 
 
 class Retention:
@@ -19,7 +19,7 @@ class Retention:
 
     Args:
         database: Where it is.
-        rows: Items to keep, above 0; up to ``_CHECK_EVERY`` more may stand for a while.
+        rows: Items to keep, above 0.
         size_bytes: Bytes of their data to keep, above 0.
     """
 
@@ -27,29 +27,33 @@ class Retention:
         self._database = database
         self._rows = rows
         self._bytes = size_bytes
-        self._since = _CHECK_EVERY
-        self._bytes_since = size_bytes
+        # At most so much is stored: what is deleted elsewhere is noticed at the next look.
+        self._stored: tuple[int, int] | None = None
 
     def count(self, items: int, size_bytes: int) -> None:
-        """Note what was stored, and tidy up now and then."""
-        self._since += items
-        self._bytes_since += size_bytes
-        if self._since >= min(_CHECK_EVERY, self._rows) or self._bytes_since >= self._bytes // 10:
-            self._since = self._bytes_since = 0
+        """Note what was stored, and tidy up when it is too much."""
+        if self._stored is None:
+            self.tidy()
+        rows, size = self._stored or (0, 0)
+        self._stored = rows + items, size + size_bytes
+        if rows + items > self._rows or size + size_bytes > self._bytes:
             self.tidy()
 
     def tidy(self) -> int:
         """Bring the store within its bounds; return how many items went."""
+        gone = 0
         with self._database.write() as connection:
-            gone = _trim_rows(connection, self._rows)
-            while (size := _total(connection)) > self._bytes:
-                rows = connection.scalar(select(func.count()).select_from(telemetry)) or 0
-                # The oldest give way by the share that is too much, one row at least.
-                keep = min(rows - 1, int(rows * self._bytes / size))
-                gone += _trim_rows(connection, keep)
+            rows, size = _stored(connection)
+            if rows > self._rows:
+                gone += _trim_rows(connection, int(self._rows * _ROOM))
+                rows, size = _stored(connection)
+            while size > self._bytes:
+                # The oldest give way by the share that is too much, one at least.
+                share = self._bytes * _ROOM / size
+                gone += _trim_rows(connection, min(rows - 1, int(rows * share)))
+                rows, size = _stored(connection)
             _forget_old_boots(connection)
-            if gone:
-                next_number(connection, "telemetry-trimmed", "")
+            self._stored = rows, size
         if gone:
             log.warning("telemetry: deleted the %d oldest items, to stay within bounds", gone)
         return gone
@@ -64,8 +68,11 @@ def _trim_rows(connection: Connection, keep: int) -> int:
     return connection.execute(delete(telemetry).where(telemetry.c.id <= last)).rowcount
 
 
-def _total(connection: Connection) -> int:
-    return connection.scalar(select(func.sum(func.length(telemetry.c.data)))) or 0
+def _stored(connection: Connection) -> tuple[int, int]:
+    """Return how many items there are, and how many characters of data."""
+    size = func.coalesce(func.sum(func.length(telemetry.c.data)), 0)
+    row = connection.execute(select(func.count(), size).select_from(telemetry)).one()
+    return int(row[0]), int(row[1])
 
 
 def _forget_old_boots(connection: Connection) -> None:

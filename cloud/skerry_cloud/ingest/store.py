@@ -76,16 +76,16 @@ class Store:
 
 
 def _keep_statement(connection: Connection, entry: Statement, outcome: Outcome) -> None:
-    said = messages.latest(connection, entry.device).get(entry.device, messages.Latest())
-    received = entry.message.received
+    # From the broker's memory: nobody knows when it was sent.
+    received = None if entry.message.retained else entry.message.received
     if entry.kind == "state":
-        if is_stale_will(entry.value, said.state.state if said.state else None):
+        said = messages.latest(connection, entry.device).get(entry.device, messages.Latest())
+        known = said.state.state if said.state else None
+        if is_stale_will(entry.value, known):
             return
-        if said.state and entry.message.retained and said.state.state == entry.value:
-            return
-    if entry.kind == "health" and entry.message.retained:
-        # From the broker's memory: nobody knows when it was sent.
-        received = said.heartbeat.received if said.heartbeat else 0.0
+        if entry.value != known:
+            # Whenever it was, it was after all that was heard before.
+            received = entry.message.received
     if entry.kind == "caps":
         outcome.platforms[entry.device] = entry.value.platform
     messages.keep(connection, entry.device, entry.kind, entry.value, received)
