@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import skerry_contract
 from skerry_agent.core.plan import Life
 from skerry_agent.core.report import phase_of, reports_of, state_of
 from skerry_agent.ed25519 import verify as verify_ed25519
@@ -42,7 +43,6 @@ from skerry_contract.messages import (
 
 log = logging.getLogger(__name__)
 
-AGENT_VERSION = "0.1.0"
 BUSY_TURN_S = 0.2
 """Longest sleep while an update is under way."""
 IDLE_TURN_S = 2.0
@@ -304,7 +304,7 @@ class Agent:
         return Caps(
             boot=self._parts.boot,
             ts=now_text(),
-            agent=AGENT_VERSION,
+            agent=skerry_contract.__version__,
             platform=self._parts.platform,
             python=platform.python_version(),
             runtime=self._parts.executor.caps(),

@@ -4,6 +4,7 @@ It joins the parts that touch the world: the puller, the blob store, the runtime
 sockets and the inlets. Every order may be repeated.
 """
 
+import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,6 +182,12 @@ class Executor:
         """
         self._runtime.stop(key)
         self._ends.pop(key, None)
+        inlet = self._inlets.pop(key, None)
+        if inlet is not None:
+            inlet.close()
+        for mark in (_KIND, _SERVING):
+            self._mark(key, mark).unlink(missing_ok=True)
+        shutil.rmtree(self._run_dir(key), ignore_errors=True)
 
     def stop_all(self) -> None:
         """Stop every instance at the end of the agent, side by side; what fails is left."""

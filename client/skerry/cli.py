@@ -14,7 +14,7 @@ from skerry.commands.module import module
 from skerry.commands.telemetry import telemetry
 from skerry.commands.up import up
 from skerry.session import INTERRUPTED
-from skerry.version import version
+from skerry_contract import __version__
 
 EXIT_STATUSES = """
 \b
@@ -31,7 +31,7 @@ Exit status:
     epilog=EXIT_STATUSES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(version(), prog_name="skerry")
+@click.version_option(__version__, prog_name="skerry")
 def skerry() -> None:
     """Ship machine-learning models to edge devices, and keep them honest there.
 

@@ -5,3 +5,5 @@ Standard library only, no I/O. Read it in this order: ``errors`` (what can go wr
 ``desired`` and ``envelope`` (what the cloud signs), ``messages`` and ``topics`` (what crosses
 MQTT).
 """
+
+__version__ = "0.1.0"

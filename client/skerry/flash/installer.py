@@ -8,7 +8,7 @@ from pathlib import Path
 
 from skerry.durable import write_file
 from skerry.flash.folder import read_owner
-from skerry.version import version
+from skerry_contract import __version__
 from skerry_contract.errors import ConflictError, NotFoundError
 
 _HERE = Path(__file__).parent
@@ -48,7 +48,7 @@ def make(folder: Path, file: Path) -> None:
         "DEVICE": owner.device,
         "FLEET": owner.fleet,
         # The code alone names its folder, so that a new identity does not copy it again.
-        "AGENT": f"{version()}-{_code_digest(folder / 'lib')[:12]}",
+        "AGENT": f"{__version__}-{_code_digest(folder / 'lib')[:12]}",
         "SHA256": digest,
     }
     for name, value in values.items():

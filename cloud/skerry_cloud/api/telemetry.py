@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -12,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+import skerry_contract
 from skerry_cloud.api import answers
 from skerry_cloud.api.auth import Person
 from skerry_cloud.api.services import Services, Use
@@ -68,7 +68,7 @@ def info(services: Use) -> Info:
     """Return what this server is, and where the broker is."""
     about, counts = services.identification, services.ingest.counts
     return Info(
-        version=_version(),
+        version=skerry_contract.__version__,
         fleet=about.fleet,
         broker={**about.broker, "ca": about.ca},
         trust=shape.write(about.trust),
@@ -121,10 +121,3 @@ def _works(check: Callable[[], object]) -> bool:
 def _database_answers(services: Services) -> bool:
     with services.database.read() as connection:
         return bool(connection.scalar(text("SELECT 1")))
-
-
-def _version() -> str:
-    try:
-        return version("skerry")
-    except PackageNotFoundError:
-        return "unknown"

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from skerry_agent.host import short_path
 from skerry_agent.inlet import MAX_LINE_BYTES, Inlet
 from skerry_agent.outbox import Entry, Outbox, Rank
+from skerry_agent.runtimes.run_folder import socket_address
 from support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -39,7 +39,7 @@ class Storing:
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(10.0)
-        with short_path(self.run_dir / "agent.sock") as address:
+        with socket_address(self.run_dir / "agent.sock") as address:
             connection.connect(address)
         return connection
 

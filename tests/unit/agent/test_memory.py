@@ -181,7 +181,7 @@ def test_where_nothing_can_be_written_the_error_names_the_file(
 def test_on_a_full_disk_the_old_content_stands(tmp_path: Path) -> None:
     memory = Memory(tmp_path)
     memory.accept(b"old")
-    (tmp_path / ".desired.json.new").symlink_to("/dev/full")
+    (tmp_path / "desired.json.new").symlink_to("/dev/full")
     with pytest.raises(NoSpaceError, match="No space left on device"):
         memory.accept(b"new")
     assert memory.accepted() == b"old"
