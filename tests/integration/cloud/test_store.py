@@ -14,13 +14,15 @@ from skerry_cloud.database import (
     positions,
     telemetry,
 )
+from skerry_cloud.fleet.messages import Latest, latest
+from skerry_cloud.fleet.presence import Heartbeat
 from skerry_cloud.ingest import inbox
 from skerry_cloud.ingest.inbox import Items, Message
 from skerry_cloud.ingest.retention import Retention
 from skerry_cloud.ingest.store import Store
 from skerry_contract import shape
 from skerry_contract.errors import ConflictError
-from skerry_contract.messages import Batch, Item
+from skerry_contract.messages import Batch, Health, Item
 
 pytestmark = pytest.mark.integration
 
@@ -108,6 +110,23 @@ def test_a_bundle_is_stored_as_a_whole_or_not_at_all(database: Database) -> None
     with pytest.raises(ValueError, match="zip"):
         store.keep([batch(1, 2), broken])
     assert kept(database) == []
+
+
+def test_what_a_broker_repeats_from_memory_is_no_sign_of_life(database: Database) -> None:
+    store = Store(database, lambda: 1.0)
+    payload = shape.dump(Health("b1", "t", 60.0))
+
+    def hear(received: float, *, retained: bool) -> Latest:
+        message = Message("skerry/v1/home/cam/health", payload, retained, received)
+        entry = inbox.read(message, "home")
+        assert entry is not None
+        store.keep([entry])
+        with database.read() as connection:
+            return latest(connection)["cam"]
+
+    assert (hear(10.0, retained=True).heartbeat, hear(10.0, retained=True).seen) == (None, 0.0)
+    assert hear(20.0, retained=False).heartbeat == Heartbeat(20.0, 60.0)
+    assert hear(30.0, retained=True).heartbeat == Heartbeat(20.0, 60.0)
 
 
 def test_numbers_are_given_out_once_to_many_threads(database: Database) -> None:
