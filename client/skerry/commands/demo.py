@@ -4,6 +4,7 @@ import shutil
 import signal
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -90,8 +91,10 @@ Everything runs on. Look around, in another terminal, with:
    skerry telemetry tail
 Stop it all with Ctrl-C."""
     )
-    while not any(child.ended() is not None for child in stage.children):
-        time.sleep(0.5)
+    # Here Ctrl-C is what was asked for, and no failure.
+    with suppress(KeyboardInterrupt):
+        while not any(child.ended() is not None for child in stage.children):
+            time.sleep(0.5)
 
 
 def _stop(stage: Stage) -> list[str]:

@@ -39,6 +39,24 @@ def start(skerry: Skerry, folder: Path, *words: str, path: str = "") -> subproce
     )
 
 
+def test_a_demo_that_is_kept_runs_on_until_it_is_told_to_end(tmp_path: Path) -> None:
+    skerry = Skerry(tmp_path / "mine.json", tmp_path)
+    folder = tmp_path / "demo"
+    with start(skerry, folder, "--runtime", "process", "--keep") as demo:
+        assert demo.stderr is not None
+        told = ""
+        while "Stop it all with Ctrl-C" not in told:
+            line = demo.stderr.readline()
+            assert line, told
+            told += line
+        looking = Skerry(folder / "login.json", tmp_path)
+        assert "online" in looking.ok("device", "list")
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=90)
+    assert demo.returncode == 0
+    assert processes_below(folder) == []
+
+
 @pytest.mark.parametrize("broker", ["mosquitto", "nats"])
 def test_the_whole_story_goes_well_and_leaves_nothing_running(tmp_path: Path, broker: str) -> None:
     skerry = Skerry(tmp_path / "mine.json", tmp_path)
