@@ -113,7 +113,7 @@ class Executor:
         if end is not None and end.out_of_memory:
             text += "; the kernel killed it for the memory it used"
             remedy = "Raise resources.memory_mb in the manifest, or use a smaller model."
-        return Failure(RuntimeFailedError.code, text, remedy, self.tail(key))
+        return Failure(ProbeError.code, text, remedy, self.tail(key))
 
     def tail(self, key: Key) -> str:
         """Return the end of an instance's log, or nothing if it cannot be had."""

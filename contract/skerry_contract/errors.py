@@ -23,7 +23,7 @@
     │   └── InitFailedError      its ``init()`` raised, or it could not be imported
     ├── EnvironmentFileError     an environment cannot be resolved for the platform
     ├── RuntimeFailedError       a runtime could not start, stop or see a module
-    ├── ProbeError               a module did not become ready in time
+    ├── ProbeError               a module did not become ready in time, or ended by itself
     └── GoldenError              a module answered its golden set differently
 
 Anything else that escapes is a bug. ``code`` is what crosses the wire and what people group by;
@@ -210,7 +210,7 @@ class RuntimeFailedError(SkerryError):
 
 
 class ProbeError(SkerryError):
-    """A module did not become ready in time, or stopped before it did."""
+    """A module did not become ready in time, ended by itself, or stopped answering."""
 
     code = "PROBE"
 

@@ -45,7 +45,6 @@ def read(data: bytes) -> Manifest:
     value = _value(_compose(text), (), places)
     try:
         found = manifest.read(value)
-        _check_names(found)
     except ContractError as error:
         raise wrong(error.reason, error.path, _place_of(error.path, places)) from error
     return found
@@ -55,13 +54,6 @@ def wrong(reason: str, path: Path, place: _Place) -> ManifestError:
     """Return the error for a field at a line and column, both counted from 1."""
     line, column = place
     return ManifestError(reason, path, subject=f"manifest, line {line}, column {column}")
-
-
-def _check_names(found: Manifest) -> None:
-    if "event" in found.modules:
-        # Its telemetry would carry the stream paths of the device's own events.
-        reason = "'event' is the device's own; call the module something else"
-        raise ContractError(reason, ("modules", "event"))
 
 
 def _compose(text: str) -> Node:

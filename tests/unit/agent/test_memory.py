@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skerry_agent.memory import MAX_BAD, Committed, Memory
+from skerry_contract import shape
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.errors import NoSpaceError
 from skerry_contract.manifest import FolderInput, Probe, RunSettings
@@ -93,9 +94,10 @@ def test_a_revision_that_is_refused_again_stands_there_once_and_last(tmp_path: P
 def test_a_list_that_is_full_of_long_failures_can_be_read_again(
     tmp_path: Path, letter: str
 ) -> None:
+    long = [refusal(n, letter * 2000, letter * MAX_DETAIL_CHARS) for n in range(MAX_BAD)]
+    (tmp_path / "bad.json").write_bytes(shape.dump({"bad": long[1:]}))
     memory = Memory(tmp_path)
-    for n in range(MAX_BAD):
-        memory.refuse(refusal(n, letter * 2000, letter * MAX_DETAIL_CHARS))
+    memory.refuse(long[0])
     assert len(memory.bad()) == MAX_BAD
     assert memory.bad()[0].failure.detail == letter * MAX_DETAIL_CHARS
 

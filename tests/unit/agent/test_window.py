@@ -148,6 +148,13 @@ def test_the_same_acknowledgement_twice_says_nothing_the_second_time() -> None:
     assert window.acknowledged("b1", "cam/scores", 1, now=1.0) == 0
 
 
+def test_a_full_window_has_room_again_after_it_forgot() -> None:
+    window = sent(item(1, data=b"x" * MAX_IN_FLIGHT_BYTES))
+    assert not window.has_room()
+    window.reset()
+    assert window.has_room()
+
+
 def test_nothing_is_believed_after_the_window_forgot() -> None:
     window = sent(item(1))
     window.reset()

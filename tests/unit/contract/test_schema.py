@@ -64,19 +64,34 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from places(value[key])
 
 
+SIZES = [0, 1, 2, 16, 17, 50, 51, 63, 64, 100, 101, 1000, 1001, 2000, 2001, 4096, 4097]
+
+
+def resized(value: Any, size: int) -> Any:
+    """Return text, list or mapping made of ``size`` times what stands first in it."""
+    if isinstance(value, str):
+        return (value[:1] or "a") * size
+    if isinstance(value, list):
+        return [value[0] if value else {}] * size
+    first: Any = next(iter(value.values()), {})
+    return {f"a{n}": first for n in range(size)}
+
+
 def mutate(draw: Any, value: Any) -> Any:
     """Return a document with something replaced, left out or added somewhere."""
     result = copy.deepcopy(value)
     container, key = draw(st.sampled_from(list(places(result))))
-    match draw(st.sampled_from(["replace", "remove", "add", "double"])):
+    match draw(st.sampled_from(["replace", "remove", "add", "double", "resize"])):
         case "replace":
             container[key] = draw(LEAVES)
         case "remove":
             del container[key]
         case "add" if isinstance(container, dict):
             container[draw(st.sampled_from(["more", "Event", "event", "a", "a\n"]))] = draw(LEAVES)
-        case _ if isinstance(container, list):
+        case "double" if isinstance(container, list):
             container.append(container[key])
+        case "resize" if isinstance(container[key], str | list | dict):
+            container[key] = resized(container[key], draw(st.sampled_from(SIZES)))
         case _:
             pass
     return result
