@@ -67,14 +67,16 @@ def test_the_device_and_tuf_accept_what_the_director_signs(director: Director) -
 
 
 @settings(max_examples=100)
-@given(st.dictionaries(st.from_regex("[A-Z]{1,8}", fullmatch=True), st.text(st.characters(exclude_characters="\0"), max_size=30)))
+@given(
+    st.dictionaries(
+        st.from_regex("[A-Z]{1,8}", fullmatch=True),
+        # Half surrogate pairs and NUL never get past the manifest.
+        st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=30),
+    )
+)
 def test_any_text_signs_to_the_same_bytes_on_both_sides(env: dict[str, str]) -> None:
     director = Director(Ed25519PrivateKey.generate())
-    try:
-        document = director.sign(desired(env))
-    except UnicodeEncodeError:
-        assert any("\ud800" <= c <= "\udfff" for v in env.values() for c in v)
-        return
+    document = director.sign(desired(env))
     assert device_accepts(director, document).modules["detector"].run.env == env
     tuf_accepts(director, document)
 
