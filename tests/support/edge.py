@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from support.site import STOP_S, Site, processes_of
+from support.site import STOP_S, Site, kill, processes_of
 from support.waiting import eventually
 
 
@@ -79,8 +78,7 @@ class Edge:
         deadline = time.monotonic() + STOP_S
         while (left := processes_of(self.folder)) and time.monotonic() < deadline:
             for pid in left:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                kill(pid)
             time.sleep(0.05)
         assert not left, left
 

@@ -94,8 +94,7 @@ class Site:
         with suppress(AssertionError, subprocess.TimeoutExpired):
             self.stop()
         for pid in processes_of(self.folder):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            kill(pid)
         if self._process is not None:
             self._process.wait(STOP_S)
 
@@ -202,6 +201,12 @@ class Site:
         except BaseException:
             print(f"{device} reported last: {json.dumps(last, indent=1)}")
             raise
+
+
+def kill(pid: int) -> None:
+    """Kill a process; harmless if it has ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def processes_of(folder: Path) -> dict[int, str]:
