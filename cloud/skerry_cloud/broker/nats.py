@@ -28,6 +28,8 @@ from skerry_contract.errors import BrokerError
 
 _RELOAD_S = 10.0
 _CONFIG = "nats-server.json"
+_MAX_ACK_PENDING = 1024
+"""Messages sent to one subscription and not yet acknowledged; the same as the server's default."""
 _FIRST_WITH_CONSUMER_LIMIT = (2, 15)
 
 
@@ -95,6 +97,9 @@ def config_of(site: Site, accounts: Sequence[Account], version: tuple[int, int])
         "port": site.port,
         # An unacknowledged message is sent again after this.
         "ack_wait": "5s",
+        # With TLS every reload applies this anew, and its default as 0: every session that is
+        # connected would get nothing any more.
+        "max_ack_pending": _MAX_ACK_PENDING,
         "consumer_inactive_threshold": f"{SESSION_DAYS * 24}h",
     }
     if site.tls is not None:

@@ -291,6 +291,31 @@ def test_tls_is_spoken_with_the_name_and_authority_that_devices_check(
         broker.stop()
 
 
+def test_with_tls_who_is_connected_still_hears_when_a_device_is_added(
+    broker_kind: BrokerKind, tmp_path: Path
+) -> None:
+    settings = BrokerSettings(
+        folder=tmp_path / "broker",
+        fleet="home",
+        kind=broker_kind,
+        port=0,
+        tls=provide_tls(tmp_path / "tls", []),
+    )
+    broker = start(settings)
+    try:
+        cloud = broker.service
+        with MqttClient(broker.port, cloud.username, cloud.password, ca=broker.tls_ca) as service:
+            service.subscribe("skerry/v1/home/+/state")
+            broker.accounts.put(PORCH, SECRET[PORCH])
+            with MqttClient(
+                broker.port, PORCH, SECRET[PORCH], client_id=PORCH, ca=broker.tls_ca
+            ) as device:
+                device.publish(topic(PORCH, "state"), b"ready")
+                service.wait_for(b"ready")
+    finally:
+        broker.stop()
+
+
 def test_a_taken_port_is_named(broker: Broker, broker_kind: BrokerKind, tmp_path: Path) -> None:
     settings = BrokerSettings(
         folder=tmp_path / "second", fleet="home", kind=broker_kind, port=broker.port
