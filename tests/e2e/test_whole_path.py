@@ -145,9 +145,7 @@ def check_retained(site: Site, topics: DeviceTopics, camera: Edge, deployment: s
     with site.viewer() as late:
         late.subscribe(*(topics(tail) for tail in RETAINED))
         eventually(lambda: {m.topic for m in list(late.messages)} >= set(map(topics, RETAINED)))
-        said = {
-            tail: read(kind, late.payloads(topics(tail))[0]) for tail, kind in RETAINED.items()
-        }
+        said = {tail: read(kind, late.payloads(topics(tail))[0]) for tail, kind in RETAINED.items()}
         assert all(message.retain for message in late.messages[: len(RETAINED)])
     assert len({one.boot for one in said.values()}) == 1
     assert said["state"].state == "ready"

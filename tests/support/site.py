@@ -181,7 +181,9 @@ class Site:
             "modules": {"detector": {"image": image, **module}},
             **expires,
         }
-        out = self.skerry.ok("deployment", "push", "-", "--output", "json", stdin=json.dumps(manifest))
+        out = self.skerry.ok(
+            "deployment", "push", "-", "--output", "json", stdin=json.dumps(manifest)
+        )
         made = json.loads(out)
         return f"{made['name']}:{made['version']}"
 

@@ -54,7 +54,8 @@ def test_yaml_and_json_mean_the_same() -> None:
         pytest.param("target:", "name: again\ntarget:", "line 2, column 1: name: stands twice",
                      id="a key twice"),
         pytest.param("  detector:", "  event:",
-                     "line 5, column 3: modules.event: expected a name .*event", id="a reserved name"),
+                     "line 5, column 3: modules.event: expected a name .*event",
+                     id="a reserved name"),
         pytest.param("{folder", "{folder: [", r"line \d+, column \d+: not YAML", id="not YAML"),
         pytest.param("name: faces", "name: &a faces", "line 1, column 7: anchors", id="an anchor"),
         pytest.param("name: faces", "name: !!python/name:os.system x", "line 1, column 7: name: a "
