@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -9,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO
 
 from skerry_cloud.broker.durable import write_durably
@@ -20,10 +22,10 @@ _LINE_BYTES = 4096
 
 
 class Child:
-    """One running program.
+    """One running program, which ends with this process however that ends.
 
-    Its id stands in ``pid`` beside the log, so that a process left behind by a server that was
-    killed can be found and ended: it still holds the port.
+    The kernel sees to that on Linux. Elsewhere, or if it comes too late, ``pid`` beside the log
+    says which process was left behind and still holds the port.
     """
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
@@ -34,18 +36,18 @@ class Child:
         """
         self._folder = folder
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            # Ctrl-C is for the server, which then stops its broker in good order.
-            start_new_session=True,
+        started: SimpleQueue[subprocess.Popen[bytes] | OSError] = SimpleQueue()
+        # The signal at our end is sent when the thread ends that made the child. So the thread
+        # that makes it is the one that lives as long as the child does.
+        self._keeper = threading.Thread(
+            target=self._keep, args=(command, started), name="broker", daemon=True
         )
+        self._keeper.start()
+        outcome = started.get()
+        if isinstance(outcome, OSError):
+            raise outcome
+        self._process = outcome
         write_durably(folder / "pid", f"{self.pid} {command[0]}\n".encode())
-        self._pump = threading.Thread(target=self._copy_log, name="broker log", daemon=True)
-        self._pump.start()
 
     @property
     def pid(self) -> int:
@@ -59,7 +61,7 @@ class Child:
     def last_lines(self) -> str:
         """Return the end of its log, all of it if the program has ended."""
         if not self.alive():
-            self._pump.join(1.0)
+            self._keeper.join(1.0)
         return "\n".join(self._last)
 
     def stop(self, *, within_s: float) -> None:
@@ -70,21 +72,46 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._pump.join(1.0)
+        self._keeper.join(1.0)
         with contextlib.suppress(FileNotFoundError):
             (self._folder / "pid").unlink()
 
-    def _copy_log(self) -> None:
-        output: IO[bytes] | None = self._process.stdout
-        if output is None:
+    def _keep(
+        self,
+        command: Sequence[str],
+        started: "SimpleQueue[subprocess.Popen[bytes] | OSError]",
+    ) -> None:
+        try:
+            process = subprocess.Popen(
+                [*_ends_with_us(), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                # Ctrl-C is for the server, which then stops its broker in good order.
+                start_new_session=True,
+            )
+        except OSError as error:
+            started.put(error)
             return
+        started.put(process)
+        if process.stdout is not None:
+            with process.stdout as output:
+                self._copy_log(output)
+
+    def _copy_log(self, output: IO[bytes]) -> None:
         path = self._folder / "broker.log"
-        with output:
-            while line := output.readline(_LINE_BYTES):
-                self._last.append(line.decode(errors="replace").rstrip())
-                # A full disk must not block the pipe, and with it the broker.
-                with contextlib.suppress(OSError):
-                    _append(path, line)
+        while line := output.readline(_LINE_BYTES):
+            self._last.append(line.decode(errors="replace").rstrip())
+            # A full disk must not block the pipe, and with it the broker.
+            with contextlib.suppress(OSError):
+                _append(path, line)
+
+
+def _ends_with_us() -> list[str]:
+    """Return what to put before a command so that the kernel ends it with its parent."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig=TERM", "--"] if setpriv else []
 
 
 def end_leftover(folder: Path) -> None:

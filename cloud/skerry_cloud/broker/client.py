@@ -2,6 +2,7 @@
 
 import queue
 import secrets
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -40,9 +41,11 @@ def connected(site: Site, login: Login) -> Iterator[mqtt.Client]:
     )
     client.username_pw_set(login.username, login.password)
     client.connect_timeout = _CONNECT_S
-    if site.tls is not None:
-        client.tls_set_context(_context(site.tls.ca))
     try:
+        if site.tls is not None:
+            context = _context(site.tls.ca)
+            _shake_hands(site, context)
+            client.tls_set_context(context)
         client.connect(site.local_host, site.port)
         _await_connack(client, site)
         yield client
@@ -85,6 +88,16 @@ def _await_connack(client: mqtt.Client, site: Site) -> None:
     if verdicts != [""]:
         reason = verdicts[0] if verdicts else "it does not answer"
         raise BrokerError(f"broker at {site.local_host}:{site.port}: {reason}")
+
+
+def _shake_hands(site: Site, context: ssl.SSLContext) -> None:
+    """Raise ``OSError`` if TLS fails: paho would leave its socket open then."""
+    address = (site.local_host, site.port)
+    with (
+        socket.create_connection(address, timeout=_CONNECT_S) as plain,
+        context.wrap_socket(plain, server_hostname=site.local_host),
+    ):
+        pass
 
 
 def _context(ca: str) -> ssl.SSLContext:

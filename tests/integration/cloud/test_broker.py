@@ -5,6 +5,9 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,16 @@ pytestmark = pytest.mark.integration
 
 PORCH, ATTIC = "porch-camera", "attic-camera"
 SECRET = {PORCH: "p" * 43, ATTIC: "a" * 43}
+
+SERVER = """
+import sys
+from pathlib import Path
+from skerry_cloud.broker import BrokerSettings, start
+
+settings = BrokerSettings(folder=Path(sys.argv[1]), fleet="home", kind=sys.argv[2], port=0)
+print(start(settings).pid, flush=True)
+sys.stdin.read()
+"""
 
 
 def topic(device: str, tail: str) -> str:
@@ -323,6 +336,35 @@ def test_a_taken_port_is_named(broker: Broker, broker_kind: BrokerKind, tmp_path
     with pytest.raises(BrokerError, match=f"port {broker.port} .* taken") as caught:
         start(settings)
     assert "--broker-port" in caught.value.remedy
+
+
+def test_a_broker_ends_with_a_server_that_is_killed(
+    broker_kind: BrokerKind, tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(tmp_path / "broker"), broker_kind],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        process = Path(f"/proc/{int(server.stdout.readline())}")
+        assert process.exists()
+        server.kill()
+    eventually(lambda: not process.exists(), why="the broker to end")
+
+
+def test_a_broker_lives_on_when_the_thread_that_started_it_ends(
+    broker_kind: BrokerKind, tmp_path: Path
+) -> None:
+    settings = BrokerSettings(folder=tmp_path, fleet="home", kind=broker_kind, port=0)
+    with ThreadPoolExecutor(1) as starter:
+        broker = starter.submit(start, settings).result()
+    try:
+        with as_service(broker):
+            assert broker.alive()
+    finally:
+        broker.stop()
 
 
 def test_a_broker_left_behind_by_a_killed_server_is_replaced(
