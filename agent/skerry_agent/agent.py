@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 import skerry_contract
 from skerry_agent.core.plan import Life
-from skerry_agent.core.report import phase_of, reports_of, state_of
+from skerry_agent.core.report import phase_of, reports_of, state_of, told
 from skerry_agent.ed25519 import verify as verify_ed25519
 from skerry_agent.executor import Executor
 from skerry_agent.health import Metrics, memory_total_bytes
@@ -33,12 +33,13 @@ from skerry_contract.desired import Desired, write_time
 from skerry_contract.envelope import check_fresh, verify
 from skerry_contract.errors import NoSpaceError, SkerryError
 from skerry_contract.messages import (
+    MAX_TEXT_CHARS,
     Caps,
     Event,
-    Failure,
     Health,
     OutboxHealth,
     Reported,
+    failure_of,
 )
 
 log = logging.getLogger(__name__)
@@ -228,7 +229,7 @@ class Agent:
         log.warning("refused a desired document: %s", error)
         self._metrics.sync_failure += 1
         self._refusal = error
-        self._tell("refused", Event("error", error.code, error.text[:2000]))
+        self._tell("refused", Event("error", error.code, error.text[:MAX_TEXT_CHARS]))
 
     # --- telling ------------------------------------------------------------------------------
 
@@ -255,6 +256,7 @@ class Agent:
         reconciler = self._reconciler
         desired, committed = reconciler.desired, reconciler.committed
         problem = self._refusal or reconciler.problem
+        failure = failure_of(problem) if problem else reconciler.refusal()
         return Reported(
             boot=self._parts.boot,
             ts=now_text(),
@@ -264,7 +266,7 @@ class Agent:
                 desired.modules if desired else None, committed.modules, reconciler.world
             ),
             committed=committed.version,
-            failure=_failure(problem) if problem else None,
+            failure=failure,
             progress=self._parts.executor.progress,
             modules=reports_of(
                 desired.modules if desired else {},
@@ -273,7 +275,7 @@ class Agent:
                 restarts=reconciler.restarts,
                 failures=reconciler.failures,
             ),
-            bad=reconciler.bad,
+            bad=told(reconciler.bad),
         )
 
     def _beat(self, now: float) -> None:
@@ -335,10 +337,6 @@ def machine_platform() -> str:
     names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
     machine = platform.machine()
     return f"{sys.platform}/{names.get(machine, machine)}"
-
-
-def _failure(error: SkerryError) -> Failure:
-    return Failure(error.code, error.text[:2000], error.remedy[:1000], error.detail)
 
 
 def now_text() -> str:

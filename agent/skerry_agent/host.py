@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 from skerry_agent.runtimes.run_folder import socket_address
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, GoldenError, InitFailedError, ProbeError
-from skerry_contract.messages import MAX_DETAIL_CHARS, Count, Failure
+from skerry_contract.messages import MAX_DETAIL_CHARS, Count, Failure, make_failure
 from skerry_contract.shape import Size, Text
 
 T = TypeVar("T")
@@ -107,12 +107,8 @@ def left_failure(run_dir: Path) -> Failure | None:
     except (OSError, ContractError):
         return None
     # Only this code may come from inside a module: nothing in it can claim another failure.
-    return Failure(
-        InitFailedError.code,
-        found.text[:2000],
-        "Mend the scorer, build it again and push the new version.",
-        found.detail[-MAX_DETAIL_CHARS:],
-    )
+    remedy = "Mend the scorer, build it again and push the new version."
+    return make_failure(InitFailedError.code, found.text, remedy, found.detail)
 
 
 def _open_plain(path: str, flags: int) -> int:

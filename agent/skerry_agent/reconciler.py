@@ -36,7 +36,14 @@ from skerry_agent.memory import Committed, Memory
 from skerry_contract.desired import Desired, ModuleSpec, write_time
 from skerry_contract.errors import ExpiredError, GoldenError, ProbeError, SkerryError
 from skerry_contract.manifest import Probe
-from skerry_contract.messages import BadRevision, Event, Failure, Severity
+from skerry_contract.messages import (
+    BadRevision,
+    Event,
+    Failure,
+    Severity,
+    failure_of,
+    make_failure,
+)
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +87,9 @@ class Reconciler:
         self._desired = desired
         self._pauses.passed(BLOBS)
         self._pull_problem = None
+        specs = self._specs()
+        self.failures = {key: self.failures[key] for key in self.failures.keys() & specs.keys()}
+        self.restarts = {key: self.restarts[key] for key in self.restarts.keys() & specs.keys()}
 
     @property
     def desired(self) -> Desired | None:
@@ -90,6 +100,15 @@ class Reconciler:
     def version(self) -> int:
         """Version of the desired document that was accepted last, 0 for none."""
         return self._desired.version if self._desired else 0
+
+    def refusal(self) -> Failure | None:
+        """Return why what is wanted is not carried out, if a revision of it is bad."""
+        wanted = self._desired.modules if self._desired else {}
+        revisions = {(name, spec.revision) for name, spec in wanted.items()}
+        found = (
+            one.failure for one in reversed(self.bad) if (one.module, one.revision) in revisions
+        )
+        return next(found, None)
 
     def round(self, now: float) -> None:
         """Look, judge, decide and hand out work, at monotonic time ``now``.
@@ -155,9 +174,15 @@ class Reconciler:
 
     def _ask(self, key: Key, seen: Seen, now: float) -> None:
         """Ask a running instance how it is, if it is time to."""
-        watch, probe = self._watches[key], self._probe(key)
+        watch, probe, look = self._watches[key], self._probe(key), ("look", key)
         if not seen.running or now < watch.next_look:
             return
+        if self._jobs.busy(look):
+            # A host that answers byte by byte keeps the job waiting, but not the verdict.
+            if now - watch.asked > 2 * probe.timeout_s:
+                watch.missed(probe, now)
+            return
+        watch.asked = now
 
         def work() -> None:
             status = self._executor.status(key, timeout_s=probe.timeout_s)
@@ -169,7 +194,7 @@ class Reconciler:
             if error is not None:
                 watch.missed(probe, time.monotonic())
 
-        self._jobs.run(("look", key), work, done)
+        self._jobs.run(look, work, done)
 
     def _specs(self) -> Mapping[Key, ModuleSpec]:
         """Return every spec that is wanted or committed, by key."""
@@ -206,12 +231,12 @@ class Reconciler:
         probe = spec.run.probe
         if instance.life is Life.UNHEALTHY:
             text = f"{key.module}: {watch.misses} probes in a row got no answer"
-            return Failure(ProbeError.code, text, "", self._executor.tail(key))
+            return make_failure(ProbeError.code, text, "", self._executor.tail(key))
         if watch.overdue(probe, now):
             self._stop(key)
             text = f"{key.module}: init() had not returned after {probe.start_deadline_s} s"
             remedy = "Make init() faster, or raise probe.start_deadline_s in the manifest."
-            return Failure(ProbeError.code, text, remedy, self._executor.tail(key))
+            return make_failure(ProbeError.code, text, remedy, self._executor.tail(key))
         return None
 
     def _failed(self, key: Key, spec: ModuleSpec, failure: Failure, now: float) -> None:
@@ -295,8 +320,7 @@ class Reconciler:
             if error is None:
                 watch.proven = True
             elif isinstance(error, GoldenError):
-                failure = Failure(error.code, error.text, error.remedy, error.detail)
-                self._failed(key, spec, failure, time.monotonic())
+                self._failed(key, spec, failure_of(error), time.monotonic())
             else:
                 watch.missed(spec.run.probe, time.monotonic())
 
@@ -329,7 +353,7 @@ class Reconciler:
     def _rest(self, key: Key, error: SkerryError) -> None:
         pause_s = self._pauses.failed(("start", key), time.monotonic())
         self._pauses.rest(key, time.monotonic() + pause_s)
-        self.failures[key] = Failure(error.code, error.text[:2000], error.remedy, error.detail)
+        self.failures[key] = failure_of(error)
         log.warning("start %s: %s; next try in %.1f s", key.module, error, pause_s)
 
     def _event(

@@ -5,7 +5,7 @@ whether it serves. Answers come late or not at all, so each instance has a small
 heard since it started.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from skerry_agent.core.plan import Instance, Life
 from skerry_contract.manifest import Probe
@@ -41,6 +41,7 @@ class Watch:
         proven: Whether its golden set has passed.
         misses: Looks in a row that got no answer.
         next_look: Monotonic time of the next look.
+        asked: Monotonic time of the last question.
         counted: Whether its end was judged already.
     """
 
@@ -50,7 +51,8 @@ class Watch:
     serving: bool = False
     proven: bool = False
     misses: int = 0
-    next_look: float = field(default=0.0)
+    next_look: float = 0.0
+    asked: float = 0.0
     counted: bool = False
 
     def heard(self, *, ready: bool, serving: bool, probe: Probe, now: float) -> None:
