@@ -17,8 +17,8 @@ from skerry_agent.runtimes import Exited, InstanceSpec, Running, Runtime, bubble
 from skerry_agent.runtimes.docker import DockerRuntime, Owner
 from skerry_agent.runtimes.docker_engine import Engine
 from skerry_agent.runtimes.process import ProcessRuntime
-from skerry_agent.runtimes.run_folder import socket_address
 from skerry_agent.store import BlobStore
+from skerry_agent.unix_http import socket_address
 from skerry_contract.errors import DigestError, RuntimeFailedError
 from skerry_contract.manifest import FolderInput, Resources, RunSettings
 from support.dockerd import Dockerd
