@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import ssl
+import threading
 from pathlib import Path
 
 import pytest
@@ -323,6 +324,21 @@ def test_a_taken_port_is_named(broker: Broker, broker_kind: BrokerKind, tmp_path
     with pytest.raises(BrokerError, match=f"port {broker.port} .* taken") as caught:
         start(settings)
     assert "--broker-port" in caught.value.remedy
+
+
+def test_a_port_that_is_let_go_in_a_moment_is_waited_for(
+    broker_kind: BrokerKind, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        letting_go = threading.Timer(0.3, holder.close)
+        letting_go.start()
+        broker = start(
+            BrokerSettings(folder=tmp_path / "broker", fleet="home", kind=broker_kind, port=port)
+        )
+        letting_go.join()
+    assert broker.alive()
+    broker.stop()
 
 
 def test_a_broker_left_behind_by_a_killed_server_is_replaced(
