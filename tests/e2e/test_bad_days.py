@@ -15,11 +15,9 @@ from skerry_contract.topics import DeviceTopics
 from support.cable import Cable
 from support.echoes import FIRST, SECOND, build_echoes
 from support.edge import Edge
-from support.site import FLEET, Site
+from support.site import FLEET, Site, running_site
 from support.storm import INPUTS, check_sequences
 from support.waiting import eventually
-
-from .conftest import running_site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
 
@@ -186,7 +184,7 @@ def document(device: Edge) -> bytes:
     """Return what is retained for a device."""
     with device.site.viewer() as reader:
         reader.subscribe(topic(device))
-        eventually(lambda: reader.payloads(), why="the retained document")
+        eventually(reader.payloads, why="the retained document")
         return reader.payloads()[0]
 
 

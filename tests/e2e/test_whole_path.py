@@ -20,10 +20,8 @@ from skerry_contract.topics import DeviceTopics
 from support.dockerd import Dockerd
 from support.edge import Edge
 from support.mqtt import MqttClient
-from support.site import FLEET, Site, processes_of
+from support.site import FLEET, Site, processes_of, running_site
 from support.waiting import eventually
-
-from .conftest import running_site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -72,15 +70,15 @@ def camera(
 ) -> Iterator[Edge]:
     """A device with each runtime, and its agent running."""
     runtime: str = request.param
+    daemon: Dockerd | None = request.getfixturevalue("dockerd") if runtime == "docker" else None
     device = edge(gallery, f"camera-{runtime}", runtime)
-    if runtime == "docker":
-        daemon: Dockerd = request.getfixturevalue("dockerd")
+    if daemon is not None:
         device.configure(docker_socket=str(daemon.socket))
     device.start()
     yield device
     device.stop()
     assert not processes_of(device.folder), "the agent left something running"
-    if runtime == "docker":
+    if daemon is not None:
         assert daemon.docker("ps", "--all", "--quiet") == ""
 
 
@@ -145,9 +143,7 @@ def check_retained(site: Site, topics: DeviceTopics, camera: Edge, deployment: s
     with site.viewer() as late:
         late.subscribe(*(topics(tail) for tail in RETAINED))
         eventually(lambda: {m.topic for m in list(late.messages)} >= set(map(topics, RETAINED)))
-        said = {
-            tail: read(kind, late.payloads(topics(tail))[0]) for tail, kind in RETAINED.items()
-        }
+        said = {tail: read(kind, late.payloads(topics(tail))[0]) for tail, kind in RETAINED.items()}
         assert all(message.retain for message in late.messages[: len(RETAINED)])
     assert len({one.boot for one in said.values()}) == 1
     assert said["state"].state == "ready"

@@ -155,8 +155,11 @@ class Edge:
         """Return the report in which this device has committed a deployment."""
         return self.site.until_reported(
             self.name,
-            lambda said: said["deployment"] == deployment and said["phase"] == "committed"
-            and all(one["state"] == "serving" for one in said["modules"].values()),
+            lambda said: (
+                said["deployment"] == deployment
+                and said["phase"] == "committed"
+                and all(one["state"] == "serving" for one in said["modules"].values())
+            ),
             within_s,
             why=f"{deployment} to be committed",
         )

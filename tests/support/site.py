@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import requests
 
 from support.mqtt import MqttClient
+from support.programs import need
 from support.skerry_command import Skerry
 from support.waiting import eventually
 
@@ -181,7 +182,9 @@ class Site:
             "modules": {"detector": {"image": image, **module}},
             **expires,
         }
-        out = self.skerry.ok("deployment", "push", "-", "--output", "json", stdin=json.dumps(manifest))
+        out = self.skerry.ok(
+            "deployment", "push", "-", "--output", "json", stdin=json.dumps(manifest)
+        )
         made = json.loads(out)
         return f"{made['name']}:{made['version']}"
 
@@ -201,6 +204,21 @@ class Site:
         except BaseException:
             print(f"{device} reported last: {json.dumps(last, indent=1)}")
             raise
+
+
+@contextmanager
+def running_site(folder: Path, caches: Path, *options: str, **settings: object) -> Iterator[Site]:
+    """A server that runs until the block is left."""
+    need("mosquitto", "mosquitto")
+    site = Site(folder, options)
+    site.prepare(caches, **settings)
+    try:
+        site.start()
+        yield site
+        site.stop()
+        assert not processes_of(site.data), "the server left something running"
+    finally:
+        site.end()
 
 
 def kill(pid: int) -> None:

@@ -1,4 +1,4 @@
-"""A storm of kills over one site and one device, from a seed; and what must hold when it is over."""
+"""A storm of kills over a site and its device, from a seed, and what must hold afterwards."""
 
 import random
 import threading

