@@ -12,7 +12,7 @@ from support.edge import Edge
 from support.site import Site, running_site
 from support.storm import INPUTS, Storm, check_healed
 
-SECONDS = float(os.environ.get("SKERRY_CHAOS_SECONDS", "15"))
+SECONDS = float(os.environ.get("SKERRY_CHAOS_SECONDS", "25"))
 SEED = int(os.environ.get("SKERRY_CHAOS_SEED", "20"))
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600 + 4 * SECONDS)]

@@ -102,7 +102,7 @@ class Storm:
     def _module(self) -> None:
         pids = self.edge.module_pids()
         if pids:
-            kill(self.draw.choice(sorted(pids)))
+            kill(self.draw.choice(pids))
             self.counts["module processes"] += 1
 
     def _server(self) -> None:
