@@ -58,18 +58,27 @@ class Inbox:
     """Holds the newest desired document until the loop takes it, and wakes the loop."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._envelope: bytes | None = None
         self.woken = threading.Event()
 
     def put(self, envelope: bytes) -> None:
         """Leave a document; one that was not taken yet is overtaken by it."""
-        self._envelope = envelope
+        with self._lock:
+            self._envelope = envelope
         self.woken.set()
 
     def take(self) -> bytes | None:
         """Return the newest document, once."""
-        envelope, self._envelope = self._envelope, None
+        with self._lock:
+            envelope, self._envelope = self._envelope, None
         return envelope
+
+    def put_back(self, envelope: bytes) -> None:
+        """Leave a document for the next turn, unless a newer one has come."""
+        with self._lock:
+            if self._envelope is None:
+                self._envelope = envelope
 
 
 class Teller:
@@ -145,6 +154,7 @@ class Agent:
         self._jobs = Jobs(self._woken.set)
         self._reconciler = Reconciler(parts.executor, parts.memory, self._jobs, self._tell)
         self._refusal: SkerryError | None = None
+        self._full: NoSpaceError | None = None
         self._said: Reported | None = None
         self._said_at = 0.0
         self._next_health = 0.0
@@ -167,14 +177,20 @@ class Agent:
 
     def _turn(self) -> None:
         self._jobs.collect()
-        try:
-            self._take_desired()
-            self._reconciler.round(time.monotonic())
-        except NoSpaceError as error:
-            log.warning("%s", error)
-            self._refusal = error
+        before, self._full = self._full, None
+        for work in (self._take_desired, self._reconcile):
+            try:
+                work()
+            except NoSpaceError as error:
+                # The next turn tries again; meanwhile what runs is looked after all the same.
+                self._full = error
+        if self._full is not None and str(self._full) != str(before):
+            log.warning("%s", self._full)
         self._report()
         self._beat(time.monotonic())
+
+    def _reconcile(self) -> None:
+        self._reconciler.round(time.monotonic())
 
     def _end(self) -> None:
         self._jobs.join(STOP_S)
@@ -209,7 +225,11 @@ class Agent:
             self._refuse(error)
             return
         if desired.version != seen:
-            self._parts.memory.accept(envelope)
+            try:
+                self._parts.memory.accept(envelope)
+            except NoSpaceError:
+                self._parts.inbox.put_back(envelope)
+                raise
             self._reconciler.want(desired)
         self._refusal = None
         self._metrics.sync_successful += 1
@@ -255,7 +275,7 @@ class Agent:
     def _reported(self) -> Reported:
         reconciler = self._reconciler
         desired, committed = reconciler.desired, reconciler.committed
-        problem = self._refusal or reconciler.problem
+        problem = self._refusal or self._full or reconciler.problem
         failure = failure_of(problem) if problem else reconciler.refusal()
         return Reported(
             boot=self._parts.boot,
