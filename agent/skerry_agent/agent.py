@@ -38,6 +38,7 @@ from skerry_contract.messages import (
     Event,
     Health,
     OutboxHealth,
+    Phase,
     Reported,
     failure_of,
 )
@@ -282,14 +283,12 @@ class Agent:
             ts=now_text(),
             version=reconciler.version,
             deployment=desired.deployment if desired else "",
-            phase=phase_of(
-                desired.modules if desired else None, committed.modules, reconciler.world
-            ),
+            phase="refused" if reconciler.expired else self._phase(),
             committed=committed.version,
             failure=failure,
             progress=self._parts.executor.progress,
             modules=reports_of(
-                desired.modules if desired else {},
+                reconciler.wanted,
                 committed.modules,
                 reconciler.world,
                 restarts=reconciler.restarts,
@@ -297,6 +296,11 @@ class Agent:
             ),
             bad=told(reconciler.bad),
         )
+
+    def _phase(self) -> Phase:
+        reconciler = self._reconciler
+        desired = reconciler.desired.modules if reconciler.desired else None
+        return phase_of(desired, reconciler.committed.modules, reconciler.world)
 
     def _beat(self, now: float) -> None:
         if now < self._next_health:

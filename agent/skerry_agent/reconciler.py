@@ -75,6 +75,8 @@ class Reconciler:
         self._pauses = Pauses()
         self._desired: Desired | None = None
         self.committed = memory.committed()
+        self.wanted: Modules = self.committed.modules
+        self.expired = False
         self.bad = memory.bad()
         self.world = World()
         self.restarts: dict[Key, int] = {}
@@ -124,7 +126,8 @@ class Reconciler:
             self.problem = error
             return
         self._judge(now)
-        for step in plan(self._wanted(), self.committed.modules, self.world):
+        self.wanted = self._choose_wanted()
+        for step in plan(self.wanted, self.committed.modules, self.world):
             self._take(step, now)
         self._adopt_version()
 
@@ -138,12 +141,14 @@ class Reconciler:
         ):
             self._commit(desired.modules)
 
-    def _wanted(self) -> Modules:
+    def _choose_wanted(self) -> Modules:
         """Return what to work towards; an expired document is not installed any more."""
         desired, committed = self._desired, self.committed
+        self.expired = False
         if desired is None:
             return committed.modules
         if desired.version != committed.version and datetime.now(UTC) >= desired.expires:
+            self.expired = True
             self.problem = ExpiredError(
                 f"desired version {desired.version} expired at {write_time(desired.expires)} "
                 "before it was installed",
