@@ -119,6 +119,8 @@ class Reconciler:
             NoSpaceError: What was decided cannot be remembered; the next round tries again.
         """
         self.problem = self._pull_problem
+        if self._memory.forgive():
+            self._forgive()
         try:
             self._look(now)
         except SkerryError as error:
@@ -130,6 +132,13 @@ class Reconciler:
         for step in plan(self.wanted, self.committed.modules, self.world):
             self._take(step, now)
         self._adopt_version()
+
+    def _forgive(self) -> None:
+        """Try again what was refused: somebody on the device has asked for it."""
+        for bad in self.bad:
+            self._pauses.passed(Key(bad.module, bad.revision))
+        self.bad = self._memory.bad()
+        log.info("refused revisions are tried again")
 
     def _adopt_version(self) -> None:
         """Commit a new version that asks for just what is committed already."""

@@ -13,7 +13,7 @@ import pytest
 
 from skerry_contract.topics import DeviceTopics
 from support.cable import Cable
-from support.echoes import FIRST, SECOND, build_echoes
+from support.echoes import BROKEN, FIRST, SECOND, build_echoes
 from support.edge import Edge
 from support.site import FLEET, Site, running_site
 from support.storm import INPUTS, check_sequences
@@ -314,3 +314,25 @@ def test_the_agent_says_what_is_wrong_with_a_folder_that_is_none(
         assert done.returncode == 1
         assert "device.json" in done.stderr
         assert "[CONTRACT]" in done.stderr
+
+
+# --- people -----------------------------------------------------------------------------------
+
+
+def test_a_refused_version_is_tried_again_when_somebody_on_the_device_asks(
+    site: Site, edge: MakeEdge
+) -> None:
+    device = committed(edge(site, "second-try"))
+    push(device, BROKEN)
+    first = device.until_refused("INIT_FAILED")["bad"][-1]
+
+    assert device.command("clear-bad").returncode == 0
+    again = site.until_reported(
+        device.name,
+        lambda said: said["bad"] and said["bad"][-1]["ts"] != first["ts"],
+        why="the version to be refused again",
+    )
+    assert again["bad"][-1]["revision"] == first["revision"]
+    assert len(again["bad"]) == 1
+    device.until_scored(device.reading(1))
+    device.stop()
