@@ -186,7 +186,9 @@ def tell_peak(device: Edge, results: Results) -> None:
     note(f"pull of {BALLAST_BYTES // MIB} MiB, {device.name}")
     before = usage([device.agent_pid])
     forget_peak(device.agent_pid)
-    device.until_committed(device.site.push(device.name, device.name, "heavy:1"))
+    said = device.until_committed(device.site.push(device.name, device.name, "heavy:1"))
+    if said["progress"]["pulled"] < BALLAST_BYTES:
+        raise RuntimeError(f"{device.name} had the layer already: {said['progress']}")
     peak = peak_bytes(device.agent_pid)
     used_s = usage([device.agent_pid]).cpu_s - before.cpu_s
     results.add(f"agent {device.name}: peak rss during pull of 50 MiB", peak / MIB, "MiB")

@@ -1,5 +1,6 @@
 """A subscriber that knows nothing of Skerry, and notes when each message came."""
 
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -51,6 +52,10 @@ def connect(account: Account) -> paho.Client:
     client.username_pw_set(account.username, account.password)
     if account.ca:
         client.tls_set(account.ca)
+    # Else a small packet may wait 40 ms for the other side to confirm the one before.
+    client.on_socket_open = lambda _client, _data, sock: sock.setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+    )
     client.connect("127.0.0.1", account.port)
     client.loop_start()
     return client
