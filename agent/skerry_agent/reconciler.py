@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 BLOBS = "blobs"
 """Name of the one job that touches the blob store: pulls and discards never overlap."""
+STARTING = frozenset({Life.STARTING, Life.READY})
+"""What does not serve yet, and is looked at often."""
 HEALTHY_S = 60.0
 """After serving for so long, earlier failures of a revision are forgotten."""
 
@@ -90,6 +92,12 @@ class Reconciler:
     def version(self) -> int:
         """Version of the desired document that was accepted last, 0 for none."""
         return self._desired.version if self._desired else 0
+
+    def next_look(self) -> float | None:
+        """Return the monotonic time at which to look at what starts; None if nothing does."""
+        starting = {key for key, one in self.world.instances.items() if one.life in STARTING}
+        looks = (watch.next_look for key, watch in self._watches.items() if key in starting)
+        return min(looks, default=None)
 
     def round(self, now: float) -> None:
         """Look, judge, decide and hand out work, at monotonic time ``now``.
@@ -158,6 +166,7 @@ class Reconciler:
         watch, probe = self._watches[key], self._probe(key)
         if not seen.running or now < watch.next_look:
             return
+        watch.asked(now)
 
         def work() -> None:
             status = self._executor.status(key, timeout_s=probe.timeout_s)

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from skerry_agent.core.plan import Instance, Life
 from skerry_contract.manifest import Probe
 
-EAGER_S = 0.2
-"""Seconds between two looks at an instance that has not finished starting."""
+EAGER_S, PATIENT_S = 0.05, 1.0
+"""Least and most seconds between two looks at an instance that has not finished starting."""
+_LATE = 0.25
+"""How late its end may be noticed, as a share of what the start took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,19 @@ class Watch:
     def heard(self, *, ready: bool, serving: bool, probe: Probe, now: float) -> None:
         """Note an answer of the host."""
         self.ready, self.serving, self.misses = ready, serving, 0
-        self.next_look = now + (probe.interval_s if serving else EAGER_S)
+        self.next_look = now + (probe.interval_s if serving else self._pause_s(now))
 
     def missed(self, probe: Probe, now: float) -> None:
         """Note that the host did not answer; before it is ready that means nothing yet."""
         self.misses += 1 if self.ready else 0
-        self.next_look = now + (min(probe.interval_s, 1.0) if self.ready else EAGER_S)
+        self.next_look = now + (min(probe.interval_s, 1.0) if self.ready else self._pause_s(now))
+
+    def asked(self, now: float) -> None:
+        """Note that the host is being asked; what it answers says when to ask again."""
+        self.next_look = now + PATIENT_S
+
+    def _pause_s(self, now: float) -> float:
+        return min(max((now - self.since) * _LATE, EAGER_S), PATIENT_S)
 
     def overdue(self, probe: Probe, now: float) -> bool:
         """Return whether it has missed its start deadline."""
