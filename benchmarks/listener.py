@@ -52,13 +52,15 @@ def connect(account: Account) -> paho.Client:
     client.username_pw_set(account.username, account.password)
     if account.ca:
         client.tls_set(account.ca)
-    # Else a small packet may wait 40 ms for the other side to confirm the one before.
-    client.on_socket_open = lambda _client, _data, sock: sock.setsockopt(
-        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-    )
+    client.on_socket_open = _send_at_once
     client.connect("127.0.0.1", account.port)
     client.loop_start()
     return client
+
+
+def _send_at_once(_client: paho.Client, _data: Any, sock: Any) -> None:
+    # Else a small packet may wait 40 ms for the other side to confirm the one before.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 @dataclass
