@@ -21,11 +21,13 @@ class Usage:
     Attributes:
         rss_bytes: Resident memory, pages shared with others counted in full.
         pss_bytes: Resident memory, shared pages divided among who shares them.
+        private_bytes: Resident memory that nobody shares: what would be free without them.
         cpu_s: Processor time since their start, in seconds.
     """
 
     rss_bytes: int
     pss_bytes: int
+    private_bytes: int
     cpu_s: float
 
 
@@ -37,8 +39,23 @@ def usage(pids: Iterable[int]) -> Usage:
     """
     each = [_usage(pid) for pid in pids]
     return Usage(
-        sum(u.rss_bytes for u in each), sum(u.pss_bytes for u in each), sum(u.cpu_s for u in each)
+        sum(u.rss_bytes for u in each),
+        sum(u.pss_bytes for u in each),
+        sum(u.private_bytes for u in each),
+        sum(u.cpu_s for u in each),
     )
+
+
+def forget_peak(pid: int) -> None:
+    """Let ``peak_bytes`` of a process begin anew, at what it holds now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # as proc(5) has it
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the most resident memory that a process has held at once."""
+    status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 def family(pid: int) -> list[int]:
@@ -73,6 +90,11 @@ def summary_ms(taken_s: list[float]) -> str:
     return f"median {statistics.median(taken_s) * 1e3:.2f} ms, p95 {p95 * 1e3:.2f} ms"
 
 
+def percentile(values: list[float], percent: int) -> float:
+    """Return the value that ``percent`` of all (1 to 99) do not exceed."""
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
 def ratio(ours: list[float], theirs: list[float]) -> float:
     """Return how the medians compare: above 1, ours is the larger."""
     return statistics.median(ours) / statistics.median(theirs)
@@ -84,6 +106,10 @@ def _usage(pid: int) -> Usage:
     # The program's name stands in parentheses and may hold anything; fields count from behind it.
     after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     user, system = int(after_name[11]), int(after_name[12])
+    private = int(sizes["Private_Clean"][1]) + int(sizes["Private_Dirty"][1])
     return Usage(
-        int(sizes["Rss"][1]) * 1024, int(sizes["Pss"][1]) * 1024, (user + system) / _TICKS_PER_S
+        int(sizes["Rss"][1]) * 1024,
+        int(sizes["Pss"][1]) * 1024,
+        private * 1024,
+        (user + system) / _TICKS_PER_S,
     )

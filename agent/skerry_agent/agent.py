@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import skerry_contract
-from skerry_agent.core.plan import Life
 from skerry_agent.core.report import phase_of, reports_of, state_of, told
 from skerry_agent.ed25519 import verify as verify_ed25519
 from skerry_agent.executor import Executor
@@ -167,7 +166,7 @@ class Agent:
         self._uplink.start()
         while not self._stopping.is_set():
             self._turn()
-            self._woken.wait(BUSY_TURN_S if self._is_busy() else IDLE_TURN_S)
+            self._woken.wait(self._pause_s(time.monotonic()))
             self._woken.clear()
         self._end()
 
@@ -349,11 +348,12 @@ class Agent:
         except OSError as error:
             log.debug("status.json: %s", error)
 
-    def _is_busy(self) -> bool:
-        lives = {instance.life for instance in self._reconciler.world.instances.values()}
-        return bool(lives & {Life.STARTING, Life.READY}) or (
-            self._said is not None and self._said.phase in ("pulling", "proving", "switching")
-        )
+    def _pause_s(self, now: float) -> float:
+        next_look = self._reconciler.next_look()
+        if next_look is not None:
+            return min(max(next_look - now, 0.0), BUSY_TURN_S)
+        updating = self._said and self._said.phase in ("pulling", "proving", "switching")
+        return BUSY_TURN_S if updating else IDLE_TURN_S
 
 
 def machine_platform() -> str:

@@ -151,7 +151,7 @@ class Outbox:
 
     def forget(self, boot: str, stream: str, seq: int) -> None:
         """Remove everything of a boot and stream up to ``seq``: the cloud has it."""
-        with self._lock, self._transaction():
+        with self._lock, self._unsynced(), self._transaction():
             where = "WHERE boot = ? AND stream = ? AND seq <= ?"
             (freed,) = self._db.execute(
                 f"SELECT TOTAL(LENGTH(data)) FROM item {where}",  # noqa: S608 - a constant
@@ -218,6 +218,17 @@ class Outbox:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        """Leave the sync to the next ``put``: what a power cut brings back is sent once more."""
+        with self._translated():
+            self._db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield
+        finally:
+            with self._translated():
+                self._db.execute("PRAGMA synchronous = FULL")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

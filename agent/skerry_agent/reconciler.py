@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 
 BLOBS = "blobs"
 """Name of the one job that touches the blob store: pulls and discards never overlap."""
+STARTING = frozenset({Life.STARTING, Life.READY})
+"""What does not serve yet, and is looked at often."""
 HEALTHY_S = 60.0
 """After serving for so long, earlier failures of a revision are forgotten."""
 
@@ -111,6 +113,12 @@ class Reconciler:
             one.failure for one in reversed(self.bad) if (one.module, one.revision) in revisions
         )
         return next(found, None)
+
+    def next_look(self) -> float | None:
+        """Return the monotonic time at which to look at what starts; None if nothing does."""
+        starting = {key for key, one in self.world.instances.items() if one.life in STARTING}
+        looks = (watch.next_look for key, watch in self._watches.items() if key in starting)
+        return min(looks, default=None)
 
     def round(self, now: float) -> None:
         """Look, judge, decide and hand out work, at monotonic time ``now``.
@@ -193,10 +201,9 @@ class Reconciler:
             return
         if self._jobs.busy(look):
             # A host that answers byte by byte keeps the job waiting, but not the verdict.
-            if now - watch.asked > 2 * probe.timeout_s:
-                watch.missed(probe, now)
+            watch.still_waiting(probe, now)
             return
-        watch.asked = now
+        watch.asked(now)
 
         def work() -> None:
             status = self._executor.status(key, timeout_s=probe.timeout_s)

@@ -9,6 +9,7 @@ session at the broker is the same one, and what the broker has lost is said agai
 import logging
 import os
 import select
+import socket
 import ssl
 import threading
 import time
@@ -230,6 +231,7 @@ class _Session:
         client.username_pw_set(link.topics.device, link.password)
         client.will_set(link.topics(topics.STATE), will, qos=1, retain=True)
         client.connect_timeout = CONNECT_TIMEOUT_S
+        client.on_socket_open = _send_at_once
         if link.broker.tls:
             client.tls_set_context(ssl.create_default_context(cafile=link.ca))
         client.on_connect = self._connect_answered
@@ -364,6 +366,11 @@ class _Session:
         deadline = time.monotonic() + GOODBYE_S
         while not all(sent.is_published() for sent in last) and time.monotonic() < deadline:
             self._turn(0.1)
+
+
+def _send_at_once(_client: mqtt.Client, _data: Any, sock: Any) -> None:
+    # Packets are small: each would wait up to 40 ms for the broker to confirm the one before.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _broker_error(broker: BrokerAddress, error: OSError | SkerryError) -> SkerryError:

@@ -23,11 +23,13 @@ class Edge:
         site: Where it belongs.
         name: Its id.
         folder: Its device folder.
+        python: What its agent runs on.
     """
 
     site: Site
     name: str
     folder: Path
+    python: str = sys.executable
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _dropped: int = field(default=0, init=False)
 
@@ -53,7 +55,7 @@ class Edge:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [self.folder / "run.sh"],
-                env={"PATH": os.environ["PATH"], "SKERRY_PYTHON": sys.executable},
+                env={"PATH": os.environ["PATH"], "SKERRY_PYTHON": self.python},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -90,6 +92,12 @@ class Edge:
 
     def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def agent_pid(self) -> int:
+        """Process id of the agent that was started last."""
+        assert self._process is not None
+        return self._process.pid
 
     def module_pids(self) -> list[int]:
         """Return the processes in which modules run."""

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from skerry_agent.core.plan import Instance, Life
 from skerry_contract.manifest import Probe
 
-EAGER_S = 0.2
-"""Seconds between two looks at an instance that has not finished starting."""
+EAGER_S, PATIENT_S = 0.05, 1.0
+"""Least and most seconds between two looks at an instance that has not finished starting."""
+_LATE = 0.25
+"""How late its end may be noticed, as a share of what the start took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Watch:
         proven: Whether its golden set has passed.
         misses: Looks in a row that got no answer.
         next_look: Monotonic time of the next look.
-        asked: Monotonic time of the last question.
+        asked_at: Monotonic time of the last question.
         counted: Whether its end was judged already.
     """
 
@@ -52,18 +54,33 @@ class Watch:
     proven: bool = False
     misses: int = 0
     next_look: float = 0.0
-    asked: float = 0.0
+    asked_at: float = 0.0
     counted: bool = False
 
     def heard(self, *, ready: bool, serving: bool, probe: Probe, now: float) -> None:
         """Note an answer of the host."""
         self.ready, self.serving, self.misses = ready, serving, 0
-        self.next_look = now + (probe.interval_s if serving else EAGER_S)
+        self.next_look = now + (probe.interval_s if serving else self._pause_s(now))
 
     def missed(self, probe: Probe, now: float) -> None:
         """Note that the host did not answer; before it is ready that means nothing yet."""
         self.misses += 1 if self.ready else 0
-        self.next_look = now + (min(probe.interval_s, 1.0) if self.ready else EAGER_S)
+        self.next_look = now + (min(probe.interval_s, 1.0) if self.ready else self._pause_s(now))
+
+    def asked(self, now: float) -> None:
+        """Note that the host is being asked; what it answers says when to ask again."""
+        self.asked_at = now
+        self.next_look = now + PATIENT_S
+
+    def still_waiting(self, probe: Probe, now: float) -> None:
+        """Note that the last question is not answered yet; after long enough it never will be."""
+        if now - self.asked_at > 2 * probe.timeout_s:
+            self.missed(probe, now)
+            self.asked_at = now
+        self.next_look = now + PATIENT_S
+
+    def _pause_s(self, now: float) -> float:
+        return min(max((now - self.since) * _LATE, EAGER_S), PATIENT_S)
 
     def overdue(self, probe: Probe, now: float) -> bool:
         """Return whether it has missed its start deadline."""

@@ -95,6 +95,8 @@ def config_of(site: Site, plugin: str, security: Path, *, is_root: bool) -> str:
         "allow_anonymous false",
         f"plugin {plugin}",
         f"plugin_opt_config_file {security}",
+        # Else a small packet may wait 40 ms for its reader to confirm the one before.
+        "set_tcp_nodelay true",
         "persistence true",
         f"persistence_location {site.folder}/",
         # Seconds. The default of half an hour is what a crash would cost.

@@ -16,6 +16,7 @@ from skerry_contract.messages import MAX_PAYLOAD_BYTES, Ack, Batch, State, Strea
 from skerry_contract.topics import DeviceTopics
 from support.mosquitto import Mosquitto
 from support.mqtt import MqttClient
+from support.sockets import sends_at_once
 from support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -90,6 +91,11 @@ def test_what_is_stored_arrives_and_leaves_on_the_clouds_word(
 
     acknowledge(cloud, 2)
     eventually(lambda: outbox.level().rows == 0)
+
+
+def test_small_packets_do_not_wait_for_those_before(uplink: Uplink, link: Link) -> None:
+    eventually(uplink.connected_s, why="a connection")
+    assert sends_at_once(link.broker.port) == [True]
 
 
 def test_what_nobody_acknowledges_is_sent_again(

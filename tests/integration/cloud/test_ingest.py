@@ -25,6 +25,7 @@ from skerry_contract.messages import (
 from skerry_contract.topics import DeviceTopics
 from support.cloud_server import CloudServer
 from support.mqtt import MqttClient
+from support.sockets import sends_at_once
 from support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -113,6 +114,10 @@ def test_what_a_device_says_of_itself_is_what_the_api_tells(device: FakeDevice) 
     assert seen["reported"]["phase"] == "idle"
     assert seen["health"]["metrics"] == {"load": 0.5}
     assert (seen["state"], seen["error"]) == ("ready", None)
+
+
+def test_small_packets_of_the_cloud_do_not_wait_for_those_before(server: CloudServer) -> None:
+    assert set(sends_at_once(server.broker_port)) == {True}
 
 
 def test_a_device_that_vanishes_is_offline_by_its_will(device: FakeDevice) -> None:

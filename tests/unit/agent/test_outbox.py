@@ -152,3 +152,12 @@ def test_what_was_stored_before_a_kill_is_there_after_it_without_gaps(tmp_path: 
 def test_a_disk_without_room_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(NoSpaceError, match=r"outbox\.db"):
         Outbox(tmp_path / "absent" / "outbox.db", "b1", limit_bytes=1000)
+
+
+def test_what_is_stored_after_something_was_forgotten_is_synced_all_the_same(
+    outbox: Outbox,
+) -> None:
+    put(outbox, b"1")
+    outbox.forget("b1", "cam/scores", 1)
+    full = 2
+    assert outbox._db.execute("PRAGMA synchronous").fetchone() == (full,)

@@ -3,7 +3,7 @@
 import pytest
 
 from skerry_agent.core.plan import Instance, Life
-from skerry_agent.core.watch import EAGER_S, Seen, Watch
+from skerry_agent.core.watch import Seen, Watch
 from skerry_contract.manifest import Probe
 
 PROBE = Probe(start_deadline_s=60, interval_s=10, timeout_s=5, failures=3)
@@ -80,15 +80,24 @@ def test_the_start_deadline_counts_until_it_is_ready(
     assert watch(ready=ready).overdue(PROBE, now) == overdue
 
 
+@pytest.mark.parametrize("ready", [False, True])
 @pytest.mark.parametrize(
-    ("ready", "serving", "pause_s"), [(False, False, EAGER_S), (True, False, EAGER_S)]
+    ("age_s", "pause_s"), [(0.0, 0.05), (0.1, 0.05), (0.4, 0.1), (2.0, 0.5), (60.0, 1.0)]
 )
-def test_until_it_serves_the_next_look_is_soon(
-    pause_s: float, *, ready: bool, serving: bool
+def test_the_longer_a_start_takes_the_rarer_it_is_looked_at(
+    age_s: float, pause_s: float, *, ready: bool
 ) -> None:
-    heard = watch()
-    heard.heard(ready=ready, serving=serving, probe=PROBE, now=200.0)
-    assert heard.next_look == 200.0 + pause_s
+    now = 100.0 + age_s
+    heard, missed = watch(), watch()
+    heard.heard(ready=ready, serving=False, probe=PROBE, now=now)
+    missed.missed(PROBE, now=now)
+    assert [one.next_look - now for one in (heard, missed)] == pytest.approx([pause_s] * 2)
+
+
+def test_one_that_is_being_asked_is_not_asked_again_at_once() -> None:
+    asked = watch()
+    asked.asked(now=101.0)
+    assert asked.next_look > 101.0
 
 
 def test_what_serves_is_looked_at_in_its_interval_and_after_a_miss_sooner() -> None:
@@ -97,6 +106,16 @@ def test_what_serves_is_looked_at_in_its_interval_and_after_a_miss_sooner() -> N
     assert heard.next_look == 210.0
     heard.missed(PROBE, now=210.0)
     assert heard.next_look == 211.0
-    starting = watch()
-    starting.missed(PROBE, now=200.0)
-    assert starting.next_look == 200.0 + EAGER_S
+
+
+def test_an_answer_that_never_ends_is_a_miss_after_twice_its_time() -> None:
+    watch, probe = Watch("1", 0.0, ready=True, serving=True), Probe(timeout_s=5, failures=2)
+    watch.asked(100.0)
+
+    misses = []
+    for second in range(101, 125):
+        watch.still_waiting(probe, float(second))
+        assert watch.next_look > second  # or the loop would not rest
+        misses.append(watch.misses)
+    assert misses[9:11] == [0, 1]
+    assert watch.instance(Seen("1", running=True), probe).life is Life.UNHEALTHY

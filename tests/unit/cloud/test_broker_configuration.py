@@ -63,6 +63,11 @@ def test_mosquitto_drops_root_only_where_it_has_no_other_folder_to_write() -> No
     assert "user" not in as_user
 
 
+def test_mosquitto_sends_small_packets_at_once() -> None:
+    text = mosquitto.config_of(SITE, "/plugin.so", Path("/var/lib/b/security"), is_root=False)
+    assert "set_tcp_nodelay true" in text.splitlines()
+
+
 def test_mosquitto_speaks_tls_on_its_one_listener() -> None:
     text = mosquitto.config_of(
         replace(SITE, tls=TLS), "/plugin.so", Path("/var/lib/b/security"), is_root=False
