@@ -21,7 +21,7 @@ from skerry_agent.core.report import phase_of, reports_of, state_of, told
 from skerry_agent.ed25519 import verify as verify_ed25519
 from skerry_agent.executor import Executor
 from skerry_agent.health import Metrics, memory_total_bytes
-from skerry_agent.home import Home
+from skerry_agent.home import STATUS_FILE, Home
 from skerry_agent.jobs import Jobs
 from skerry_agent.memory import Memory
 from skerry_agent.outbox import Entry, Outbox, Rank
@@ -159,6 +159,7 @@ class Agent:
         self._said_at = 0.0
         self._next_health = 0.0
         self._said_caps = False
+        self._status = b""
 
     def run(self) -> None:
         """Work until ``stop`` is called; then stop the modules and say goodbye."""
@@ -231,9 +232,9 @@ class Agent:
                 self._parts.inbox.put_back(envelope)
                 raise
             self._reconciler.want(desired)
+            log.info("accepted desired version %d: %s", desired.version, desired.deployment)
         self._refusal = None
         self._metrics.sync_successful += 1
-        log.info("accepted desired version %d: %s", desired.version, desired.deployment)
 
     def _verified(self, envelope: bytes) -> Desired:
         home = self._parts.home
@@ -259,18 +260,21 @@ class Agent:
 
     def _report(self) -> None:
         report = self._reported()
-        if self._said is not None and replace(report, ts=self._said.ts) == self._said:
-            return
-        now = time.monotonic()
-        progress_only = self._said is not None and (
-            replace(report, ts=self._said.ts, progress=self._said.progress) == self._said
-        )
-        if progress_only and now - self._said_at < REPORT_S:
-            return
-        self._said, self._said_at = report, now
-        self._uplink.publish(topics.REPORTED, report)
-        self._uplink.set_state(state_of(report.phase, report.modules))
-        self._write_status(report)
+        if self._is_news(report):
+            self._said, self._said_at = report, time.monotonic()
+            self._uplink.publish(topics.REPORTED, report)
+            self._uplink.set_state(state_of(report.phase, report.modules))
+        self._write_status()
+
+    def _is_news(self, report: Reported) -> bool:
+        """Return whether a report says something else than the last one; progress may wait."""
+        said = self._said
+        if said is None:
+            return True
+        same_time = replace(report, ts=said.ts)
+        if replace(same_time, progress=said.progress) != said:
+            return True
+        return same_time != said and time.monotonic() - self._said_at >= REPORT_S
 
     def _reported(self) -> Reported:
         reconciler = self._reconciler
@@ -285,7 +289,7 @@ class Agent:
             phase="refused" if reconciler.expired else self._phase(),
             committed=committed.version,
             failure=failure,
-            progress=self._parts.executor.progress,
+            progress=self._parts.executor.progress(),
             modules=reports_of(
                 reconciler.wanted,
                 committed.modules,
@@ -338,15 +342,24 @@ class Agent:
             ack=home.config.ack,
         )
 
-    def _write_status(self, report: Reported) -> None:
-        """Leave the report where ``skerry-agent status`` finds it; it need not survive."""
-        path = self._parts.home.state / "status.json"
-        beside = path.with_name(".status.json.new")
+    def _write_status(self) -> None:
+        """Leave the last report where ``skerry-agent status`` finds it; it need not survive."""
+        problem = self._uplink.problem
+        link = {
+            "connected": self._uplink.is_connected(),
+            "problem": failure_of(problem) if problem else None,
+        }
+        status = shape.dump({"link": link, "reported": self._said})
+        if status == self._status:
+            return
+        path = self._parts.home.state / STATUS_FILE
+        beside = path.with_name(f".{STATUS_FILE}.new")
         try:
-            beside.write_bytes(shape.dump(report))
+            beside.write_bytes(status)
             beside.replace(path)
+            self._status = status
         except OSError as error:
-            log.debug("status.json: %s", error)
+            log.debug("%s: %s", path, error)
 
     def _pause_s(self, now: float) -> float:
         next_look = self._reconciler.next_look()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from skerry_agent.home import Home, lock, read_home
+from skerry_agent.home import STATUS_FILE, Home, lock, read_home
 from skerry_agent.memory import CLEAR_BAD
 from skerry_contract.errors import ConflictError, NoSpaceError, SkerryError
 
@@ -92,11 +92,11 @@ def _run(args: argparse.Namespace) -> int:
 def _status(args: argparse.Namespace) -> int:
     home = read_home(args.home)
     alive = _is_alive(home)
-    report = _last_report(home)
+    left = _left_status(home)
     if args.output == "json":
-        print(json.dumps({"running": alive, "reported": report}))
+        print(json.dumps({"running": alive, **left}))
     else:
-        for line in _status_lines(home, report, alive=alive):
+        for line in _status_lines(home, left, alive=alive):
             print(line)
     return 0 if alive else 3
 
@@ -149,19 +149,24 @@ def _is_alive(home: Home) -> bool:
     return False
 
 
-def _last_report(home: Home) -> dict[str, Any] | None:
+def _left_status(home: Home) -> dict[str, Any]:
     try:
-        report = json.loads((home.state / "status.json").read_bytes())
+        left = json.loads((home.state / STATUS_FILE).read_bytes())
     except (OSError, ValueError):
-        return None
-    return report if isinstance(report, dict) else None
+        left = None
+    return left if isinstance(left, dict) else {"link": None, "reported": None}
 
 
-def _status_lines(home: Home, report: dict[str, Any] | None, *, alive: bool) -> list[str]:
+def _status_lines(home: Home, left: dict[str, Any], *, alive: bool) -> list[str]:
     lines = [
         f"device      {home.config.fleet}/{home.config.device}",
         f"agent       {'running' if alive else 'not running'}",
     ]
+    if alive and left["link"]:
+        connected = left["link"].get("connected")
+        lines.append(f"broker      {'connected' if connected else 'not connected'}")
+        lines += _failure_lines(left["link"].get("problem"))
+    report = left["reported"]
     if report is None:
         return [*lines, "report      none yet"]
     deployment = report.get("deployment") or "none"

@@ -6,7 +6,9 @@ sockets and the inlets. Every order may be repeated.
 
 import shutil
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from skerry_agent import host
@@ -50,9 +52,6 @@ class Executor:
         store: Holds their blobs.
         places: Where things lie.
         take: Stores results of modules durably, or raises.
-
-    Attributes:
-        progress: How far the last pull is.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Executor:
         self._inlets: dict[Key, Inlet] = {}
         self._ends: dict[Key, Exited] = {}
         self._cancel = threading.Event()
-        self.progress = Progress()
+        self._pulls: dict[Digest, Progress] = {}
 
     def caps(self) -> RuntimeCaps:
         """Return how modules run here, and what is enforced."""
@@ -125,6 +124,20 @@ class Executor:
 
     # --- doing --------------------------------------------------------------------------------
 
+    def begin(self, digests: Iterable[Digest]) -> None:
+        """Count progress anew, over these images."""
+        wanted = set(digests)
+        self._pulls = {one: said for one, said in self._pulls.items() if one in wanted}
+
+    def progress(self) -> Progress:
+        """Return how far the pulls are since ``begin``, over all their images together."""
+        said = list(self._pulls.values())
+        return Progress(
+            sum(one.total for one in said),
+            sum(one.present for one in said),
+            sum(one.pulled for one in said),
+        )
+
     def pull(self, spec: ModuleSpec) -> None:
         """Fetch an image and make it startable.
 
@@ -135,7 +148,7 @@ class Executor:
             spec.image,
             spec.digest,
             spec.size,
-            on_progress=self._note_progress,
+            on_progress=partial(self._pulls.__setitem__, spec.digest),
             cancel=self._cancel,
         )
         self._runtime.prepare(image, self._store)
@@ -223,9 +236,6 @@ class Executor:
             self._mark(key, _SERVING).touch()
         except OSError as error:
             raise ProbeError(f"{key.module}: {error}") from error
-
-    def _note_progress(self, progress: Progress) -> None:
-        self.progress = progress
 
     def _run_dir(self, key: Key) -> Path:
         return self._places.runs / f"{key.module}-{key.revision}"

@@ -19,6 +19,8 @@ from skerry_contract.errors import (
 )
 from skerry_contract.topics import DeviceTopics
 
+STATUS_FILE = "status.json"
+"""What the agent does and how its link is, in the state folder, for people on the device."""
 _FLASH = "Flash the device again: skerry device flash NAME --output FOLDER"
 
 

@@ -15,7 +15,7 @@ from skerry_agent.unix_http import UnixConnection
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, GoldenError, InitFailedError, ProbeError
 from skerry_contract.messages import MAX_DETAIL_CHARS, Count, Failure, make_failure
-from skerry_contract.shape import Size, Text
+from skerry_contract.shape import Range, Size, Text
 
 T = TypeVar("T")
 
@@ -31,12 +31,14 @@ class Status:
         serving: Whether its inputs are released.
         scored: Inputs scored since it started.
         failed: Inputs that made ``run()`` raise.
+        busy_s: Seconds that the call of ``run()`` under way has taken.
     """
 
     ready: bool
     serving: bool
     scored: Count = 0
     failed: Count = 0
+    busy_s: Annotated[float, Range(0)] = 0.0
 
 
 @dataclass(frozen=True, slots=True)

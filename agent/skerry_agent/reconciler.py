@@ -89,6 +89,7 @@ class Reconciler:
     def want(self, desired: Desired) -> None:
         """Work towards another desired document from now on."""
         self._desired = desired
+        self._executor.begin(spec.digest for spec in desired.modules.values())
         self._pauses.passed(BLOBS)
         self._pull_problem = None
         specs = self._specs()
@@ -207,13 +208,17 @@ class Reconciler:
 
         def work() -> None:
             status = self._executor.status(key, timeout_s=probe.timeout_s)
+            if status.ready and status.busy_s > probe.run_deadline_s:
+                raise ProbeError(
+                    f"run() has taken {status.busy_s:.0f} s, and may take {probe.run_deadline_s}"
+                )
             watch.heard(
                 ready=status.ready, serving=status.serving, probe=probe, now=time.monotonic()
             )
 
         def done(error: SkerryError | None) -> None:
             if error is not None:
-                watch.missed(probe, time.monotonic())
+                watch.missed(probe, time.monotonic(), error.text)
 
         self._jobs.run(look, work, done)
 
@@ -251,8 +256,9 @@ class Reconciler:
             return self._executor.reason(key, instance.status, ready=watch.ready)
         probe = spec.run.probe
         if instance.life is Life.UNHEALTHY:
-            text = f"{key.module}: {watch.misses} probes in a row got no answer"
-            return make_failure(ProbeError.code, text, "", self._executor.tail(key))
+            text = f"{key.module}: {watch.misses} probes in a row failed: {watch.complaint}"
+            remedy = "See the end of its log; probe.run_deadline_s is what run() may take."
+            return make_failure(ProbeError.code, text, remedy, self._executor.tail(key))
         if watch.overdue(probe, now):
             self._stop(key)
             text = f"{key.module}: init() had not returned after {probe.start_deadline_s} s"

@@ -133,6 +133,10 @@ class Uplink:
         with suppress(BlockingIOError):  # the pipe is full: it is awake already
             os.write(self._wake_write, b"!")
 
+    def is_connected(self) -> bool:
+        """Return whether the broker has taken the connection that there is now."""
+        return self._connected_since is not None
+
     def connected_s(self) -> float:
         """Return for how many seconds there was a connection since the start, in all."""
         since = self._connected_since

@@ -1,7 +1,7 @@
 """The device folder's ``device.json``: who a device is and whom it talks to."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from skerry_contract.manifest import DeviceId
 from skerry_contract.messages import HEARTBEAT_S
@@ -10,6 +10,11 @@ from skerry_contract.shape import Range, Text
 MAX_CONFIG_BYTES = 64 * 1024
 """Largest ``device.json`` or ``trust.json`` that is read."""
 
+RuntimeName = Literal["docker", "process"]
+"""Ways of running modules."""
+RuntimeChoice = Literal["auto", RuntimeName]
+"""What a device folder may ask for; ``auto`` takes docker where its socket answers."""
+RUNTIME_CHOICES: tuple[str, ...] = get_args(RuntimeChoice)
 Host = Annotated[str, Text(r"[A-Za-z0-9.:_-]{1,253}", 253, "a host name or address")]
 
 
@@ -61,7 +66,7 @@ class DeviceConfig:
     device: DeviceId
     broker: BrokerAddress
     cloud: CloudAddress
-    runtime: Literal["auto", "docker", "process"] = "auto"
+    runtime: RuntimeChoice = "auto"
     docker_socket: Annotated[str, Text(r"/[^\0]*", 1000, "an absolute path")] = (
         "/var/run/docker.sock"
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from skerry_contract import shape
+from skerry_contract.errors import ContractError
 from skerry_contract.names import DEVICE_ID, MODULE, NAME, REFERENCE
 from skerry_contract.shape import Range, Size, Text
 
@@ -66,12 +67,14 @@ class Probe:
         interval_s: Seconds between two looks at a running module.
         timeout_s: Seconds that one look may take.
         failures: Looks in a row that must fail before the module counts as unhealthy.
+        run_deadline_s: Seconds that one call of ``run()`` may take before a look counts as failed.
     """
 
     start_deadline_s: Annotated[int, Range(1, 3600)] = 60
     interval_s: Annotated[int, Range(1, 3600)] = 10
     timeout_s: Annotated[int, Range(1, 60)] = 5
     failures: Annotated[int, Range(1, 100)] = 3
+    run_deadline_s: Annotated[int, Range(1, 86_400)] = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,4 +160,17 @@ def read(value: Any) -> Manifest:
     Raises:
         ContractError: A field is unknown, missing or wrong; ``path`` leads to it.
     """
-    return shape.read(Manifest, value, strict=True, subject="manifest")
+    found = shape.read(Manifest, value, strict=True, subject="manifest")
+    _check_folders(found)
+    return found
+
+
+def _check_folders(manifest: Manifest) -> None:
+    """Refuse two inputs on one folder: each file there would reach one of them, by chance."""
+    readers: dict[str, str] = {}
+    for module, spec in manifest.modules.items():
+        for name, given in spec.inputs.items():
+            reader = readers.setdefault(given.folder, f"modules.{module}.inputs.{name}")
+            if reader != f"modules.{module}.inputs.{name}":
+                path = ("modules", module, "inputs", name, "folder")
+                raise ContractError(f"{given.folder!r} is read by {reader} already", path)

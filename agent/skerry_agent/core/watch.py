@@ -45,6 +45,7 @@ class Watch:
         next_look: Monotonic time of the next look.
         asked_at: Monotonic time of the last question.
         counted: Whether its end was judged already.
+        complaint: Why the last look failed.
     """
 
     run: str
@@ -56,14 +57,16 @@ class Watch:
     next_look: float = 0.0
     asked_at: float = 0.0
     counted: bool = False
+    complaint: str = ""
 
     def heard(self, *, ready: bool, serving: bool, probe: Probe, now: float) -> None:
         """Note an answer of the host."""
         self.ready, self.serving, self.misses = ready, serving, 0
         self.next_look = now + (probe.interval_s if serving else self._pause_s(now))
 
-    def missed(self, probe: Probe, now: float) -> None:
-        """Note that the host did not answer; before it is ready that means nothing yet."""
+    def missed(self, probe: Probe, now: float, complaint: str = "it did not answer") -> None:
+        """Note that a look failed, and why; before the host is ready that means nothing yet."""
+        self.complaint = complaint
         self.misses += 1 if self.ready else 0
         self.next_look = now + (min(probe.interval_s, 1.0) if self.ready else self._pause_s(now))
 

@@ -1,13 +1,15 @@
 """Choose the runtime of a device: what its folder asks for, or the best that works here."""
 
+from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 from skerry_agent import durable
 from skerry_agent.runtimes import Runtime, bubblewrap
 from skerry_agent.runtimes.docker import DockerRuntime, Owner
 from skerry_agent.runtimes.docker_engine import Engine
 from skerry_agent.runtimes.process import ProcessRuntime
-from skerry_contract.device import DeviceConfig
+from skerry_contract.device import DeviceConfig, RuntimeName
 from skerry_contract.errors import RuntimeFailedError
 
 
@@ -22,22 +24,25 @@ def choose(config: DeviceConfig, folder: Path) -> Runtime:
     docker = DockerRuntime(
         Engine(Path(config.docker_socket)), Owner(config.fleet, config.device, folder)
     )
-    wanted = config.runtime if config.runtime != "auto" else _first_choice(state, docker)
-    if wanted == "docker":
-        return docker
-    return ProcessRuntime(state, sandbox=bubblewrap.find())
+    match config.runtime if config.runtime != "auto" else _first_choice(state, docker):
+        case "docker":
+            return docker
+        case "process":
+            return ProcessRuntime(state, sandbox=bubblewrap.find())
 
 
-def _first_choice(state: Path, docker: DockerRuntime) -> str:
+def _first_choice(state: Path, docker: DockerRuntime) -> RuntimeName:
     """Choose once, and stay with it: an engine that is late must not move the modules."""
     note = state / "runtime"
-    try:
-        return note.read_text().strip()
-    except OSError:
-        pass
+    names: tuple[RuntimeName, ...] = get_args(RuntimeName)
+    with suppress(OSError):
+        noted = note.read_text().strip()
+        for name in names:
+            if noted == name:
+                return name
+    choice: RuntimeName = "docker"
     try:
         docker.caps()
-        choice = "docker"
     except RuntimeFailedError:
         choice = "process"
     state.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from skerry.children import adopt_orphans, interrupted_by
 from skerry.demo.stage import Stage, tell_failure
 from skerry.demo.story import Wish, tell
 from skerry.session import FAILED, INTERRUPTED, Session, with_session
+from skerry_contract.device import RUNTIME_CHOICES
 from skerry_contract.errors import ConflictError, SkerryError
 
 
@@ -32,7 +33,7 @@ from skerry_contract.errors import ConflictError, SkerryError
 )
 @click.option(
     "--runtime",
-    type=click.Choice(["auto", "docker", "process"]),
+    type=click.Choice(RUNTIME_CHOICES),
     default="auto",
     show_default=True,
     help="What runs modules on the device.",

@@ -15,6 +15,7 @@ from skerry.flash import folder as folders
 from skerry.flash import installer as installers
 from skerry.output import Output, facts, printable, short, size_text
 from skerry.session import Session, with_session
+from skerry_contract.device import RUNTIME_CHOICES
 from skerry_contract.messages import BadRevision, Failure, Reported
 
 
@@ -53,7 +54,7 @@ def add(session: Session, name: str, tags: dict[str, str]) -> None:
 )
 @click.option(
     "--runtime",
-    type=click.Choice(["auto", "docker", "process"]),
+    type=click.Choice(RUNTIME_CHOICES),
     help="What runs modules there.  [default: auto]",
 )
 @partial(with_session, form_options=("--format",))

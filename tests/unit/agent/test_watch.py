@@ -119,3 +119,10 @@ def test_an_answer_that_never_ends_is_a_miss_after_twice_its_time() -> None:
         misses.append(watch.misses)
     assert misses[9:11] == [0, 1]
     assert watch.instance(Seen("1", running=True), probe).life is Life.UNHEALTHY
+
+
+def test_the_last_complaint_is_remembered() -> None:
+    watch = Watch("1", 0.0, ready=True)
+    watch.missed(Probe(), 1.0, "run() has taken 301 s")
+
+    assert (watch.misses, watch.complaint) == (1, "run() has taken 301 s")

@@ -124,3 +124,19 @@ def test_no_setting_that_travels_holds_a_fraction() -> None:
     """Canonical JSON has whole numbers only, so a fraction could not be signed."""
     for kind in (RunSettings, Probe, Resources, FolderInput):
         assert [name for name, hint in hints_of(kind).items() if "float" in repr(hint)] == []
+
+
+def test_two_inputs_never_share_a_folder() -> None:
+    def module(**inputs: str) -> dict[str, object]:
+        return {"image": "m:1", "inputs": {name: {"folder": f} for name, f in inputs.items()}}
+
+    def written(**modules: object) -> dict[str, object]:
+        return {"name": "d", "target": {"devices": ["porch"]}, "modules": modules}
+
+    manifest.read(written(a=module(x="one", y="two"), b=module(x="three")))
+    with pytest.raises(ContractError, match=r"is read by modules\.a\.inputs\.x already") as caught:
+        manifest.read(written(a=module(x="one", y="one")))
+    assert caught.value.path == ("modules", "a", "inputs", "y", "folder")
+    with pytest.raises(ContractError, match="'one' is read by") as caught:
+        manifest.read(written(a=module(x="one"), b=module(z="one")))
+    assert caught.value.path == ("modules", "b", "inputs", "z", "folder")
