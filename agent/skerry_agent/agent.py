@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import skerry_contract
-from skerry_agent.core.report import phase_of, reports_of, state_of
+from skerry_agent.core.report import phase_of, reports_of, state_of, told
 from skerry_agent.ed25519 import verify as verify_ed25519
 from skerry_agent.executor import Executor
 from skerry_agent.health import Metrics, memory_total_bytes
@@ -32,12 +32,14 @@ from skerry_contract.desired import Desired, write_time
 from skerry_contract.envelope import check_fresh, verify
 from skerry_contract.errors import NoSpaceError, SkerryError
 from skerry_contract.messages import (
+    MAX_TEXT_CHARS,
     Caps,
     Event,
-    Failure,
     Health,
     OutboxHealth,
+    Phase,
     Reported,
+    failure_of,
 )
 
 log = logging.getLogger(__name__)
@@ -56,18 +58,27 @@ class Inbox:
     """Holds the newest desired document until the loop takes it, and wakes the loop."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._envelope: bytes | None = None
         self.woken = threading.Event()
 
     def put(self, envelope: bytes) -> None:
         """Leave a document; one that was not taken yet is overtaken by it."""
-        self._envelope = envelope
+        with self._lock:
+            self._envelope = envelope
         self.woken.set()
 
     def take(self) -> bytes | None:
         """Return the newest document, once."""
-        envelope, self._envelope = self._envelope, None
+        with self._lock:
+            envelope, self._envelope = self._envelope, None
         return envelope
+
+    def put_back(self, envelope: bytes) -> None:
+        """Leave a document for the next turn, unless a newer one has come."""
+        with self._lock:
+            if self._envelope is None:
+                self._envelope = envelope
 
 
 class Teller:
@@ -143,6 +154,7 @@ class Agent:
         self._jobs = Jobs(self._woken.set)
         self._reconciler = Reconciler(parts.executor, parts.memory, self._jobs, self._tell)
         self._refusal: SkerryError | None = None
+        self._full: NoSpaceError | None = None
         self._said: Reported | None = None
         self._said_at = 0.0
         self._next_health = 0.0
@@ -165,14 +177,20 @@ class Agent:
 
     def _turn(self) -> None:
         self._jobs.collect()
-        try:
-            self._take_desired()
-            self._reconciler.round(time.monotonic())
-        except NoSpaceError as error:
-            log.warning("%s", error)
-            self._refusal = error
+        before, self._full = self._full, None
+        for work in (self._take_desired, self._reconcile):
+            try:
+                work()
+            except NoSpaceError as error:
+                # The next turn tries again; meanwhile what runs is looked after all the same.
+                self._full = error
+        if self._full is not None and str(self._full) != str(before):
+            log.warning("%s", self._full)
         self._report()
         self._beat(time.monotonic())
+
+    def _reconcile(self) -> None:
+        self._reconciler.round(time.monotonic())
 
     def _end(self) -> None:
         self._jobs.join(STOP_S)
@@ -207,7 +225,11 @@ class Agent:
             self._refuse(error)
             return
         if desired.version != seen:
-            self._parts.memory.accept(envelope)
+            try:
+                self._parts.memory.accept(envelope)
+            except NoSpaceError:
+                self._parts.inbox.put_back(envelope)
+                raise
             self._reconciler.want(desired)
         self._refusal = None
         self._metrics.sync_successful += 1
@@ -227,7 +249,7 @@ class Agent:
         log.warning("refused a desired document: %s", error)
         self._metrics.sync_failure += 1
         self._refusal = error
-        self._tell("refused", Event("error", error.code, error.text[:2000]))
+        self._tell("refused", Event("error", error.code, error.text[:MAX_TEXT_CHARS]))
 
     # --- telling ------------------------------------------------------------------------------
 
@@ -253,27 +275,31 @@ class Agent:
     def _reported(self) -> Reported:
         reconciler = self._reconciler
         desired, committed = reconciler.desired, reconciler.committed
-        problem = self._refusal or reconciler.problem
+        problem = self._refusal or self._full or reconciler.problem
+        failure = failure_of(problem) if problem else reconciler.refusal()
         return Reported(
             boot=self._parts.boot,
             ts=now_text(),
             version=reconciler.version,
             deployment=desired.deployment if desired else "",
-            phase=phase_of(
-                desired.modules if desired else None, committed.modules, reconciler.world
-            ),
+            phase="refused" if reconciler.expired else self._phase(),
             committed=committed.version,
-            failure=_failure(problem) if problem else None,
+            failure=failure,
             progress=self._parts.executor.progress,
             modules=reports_of(
-                desired.modules if desired else {},
+                reconciler.wanted,
                 committed.modules,
                 reconciler.world,
                 restarts=reconciler.restarts,
                 failures=reconciler.failures,
             ),
-            bad=reconciler.bad,
+            bad=told(reconciler.bad),
         )
+
+    def _phase(self) -> Phase:
+        reconciler = self._reconciler
+        desired = reconciler.desired.modules if reconciler.desired else None
+        return phase_of(desired, reconciler.committed.modules, reconciler.world)
 
     def _beat(self, now: float) -> None:
         if now < self._next_health:
@@ -335,10 +361,6 @@ def machine_platform() -> str:
     names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
     machine = platform.machine()
     return f"{sys.platform}/{names.get(machine, machine)}"
-
-
-def _failure(error: SkerryError) -> Failure:
-    return Failure(error.code, error.text[:2000], error.remedy[:1000], error.detail)
 
 
 def now_text() -> str:

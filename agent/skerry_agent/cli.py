@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from skerry_agent.home import Home, lock, read_home
-from skerry_contract.errors import ConflictError, SkerryError
+from skerry_agent.memory import CLEAR_BAD
+from skerry_contract.errors import ConflictError, NoSpaceError, SkerryError
 
 _EXAMPLES = """\
 examples:
   skerry-agent run --home ./porch-camera
   skerry-agent status --home ./porch-camera --output json
   skerry-agent check --home ./porch-camera
+  skerry-agent clear-bad --home ./porch-camera
 """
 
 
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         ("run", _run, "run the agent in the foreground until it gets SIGTERM or SIGINT"),
         ("status", _status, "show what the agent on this device does"),
         ("check", _check, "look for what is wrong on this device, with a remedy for each finding"),
+        ("clear-bad", _clear_bad, "have the agent try refused versions once more"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument(
@@ -118,6 +121,24 @@ def _check(args: argparse.Namespace) -> int:
     if args.output == "json":
         print(json.dumps({"findings": found}))
     return worst
+
+
+def _clear_bad(args: argparse.Namespace) -> int:
+    home = read_home(args.home)
+    asked = home.state / CLEAR_BAD
+    try:
+        home.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        asked.touch()
+    except OSError as error:
+        raise NoSpaceError(
+            f"{asked}: {error.strerror}", remedy="Run as the agent's user."
+        ) from error
+    if args.output == "json":
+        print(json.dumps({"asked": True, "running": _is_alive(home)}))
+    else:
+        print("the agent will try refused versions again", end="")
+        print("" if _is_alive(home) else ", once it runs")
+    return 0
 
 
 def _is_alive(home: Home) -> bool:

@@ -18,7 +18,7 @@ from skerry_agent.runtimes import Exited, InstanceSpec, InstanceStatus, Running,
 from skerry_agent.store import BlobStore
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.errors import NotFoundError, ProbeError, RuntimeFailedError
-from skerry_contract.messages import MAX_DETAIL_CHARS, Failure, Progress, RuntimeCaps
+from skerry_contract.messages import MAX_DETAIL_CHARS, Failure, Progress, RuntimeCaps, make_failure
 from skerry_contract.names import Digest
 
 HOST_LABEL = "io.skerry.scorer-host"
@@ -113,7 +113,7 @@ class Executor:
         if end is not None and end.out_of_memory:
             text += "; the kernel killed it for the memory it used"
             remedy = "Raise resources.memory_mb in the manifest, or use a smaller model."
-        return Failure(ProbeError.code, text, remedy, self.tail(key))
+        return make_failure(ProbeError.code, text, remedy, self.tail(key))
 
     def tail(self, key: Key) -> str:
         """Return the end of an instance's log, or nothing if it cannot be had."""

@@ -6,16 +6,15 @@ See ``docs/module-image.md`` for what it answers.
 import errno
 import http.client
 import os
-import socket
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from skerry_agent.runtimes.run_folder import socket_address
+from skerry_agent.unix_http import UnixConnection
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, GoldenError, InitFailedError, ProbeError
-from skerry_contract.messages import MAX_DETAIL_CHARS, Count, Failure
+from skerry_contract.messages import MAX_DETAIL_CHARS, Count, Failure, make_failure
 from skerry_contract.shape import Size, Text
 
 T = TypeVar("T")
@@ -107,12 +106,8 @@ def left_failure(run_dir: Path) -> Failure | None:
     except (OSError, ContractError):
         return None
     # Only this code may come from inside a module: nothing in it can claim another failure.
-    return Failure(
-        InitFailedError.code,
-        found.text[:2000],
-        "Mend the scorer, build it again and push the new version.",
-        found.detail[-MAX_DETAIL_CHARS:],
-    )
+    remedy = "Mend the scorer, build it again and push the new version."
+    return make_failure(InitFailedError.code, found.text, remedy, found.detail)
 
 
 def _open_plain(path: str, flags: int) -> int:
@@ -124,7 +119,7 @@ def _open_plain(path: str, flags: int) -> int:
 
 
 def _call(kind: type[T], run_dir: Path, method: str, path: str, *, timeout_s: float) -> T:
-    connection = _Connection(run_dir / "host.sock", timeout_s)
+    connection = UnixConnection(run_dir / "host.sock", timeout_s)
     try:
         connection.request(method, path, headers={"Content-Length": "0"})
         response = connection.getresponse()
@@ -138,15 +133,3 @@ def _call(kind: type[T], run_dir: Path, method: str, path: str, *, timeout_s: fl
         raise ProbeError(f"{method} {path} in {run_dir.name}: {error}") from error
     finally:
         connection.close()
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        with socket_address(self._path) as address:
-            self.sock.connect(address)

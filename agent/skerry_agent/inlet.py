@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from skerry_agent.outbox import Entry, Rank
-from skerry_agent.runtimes.run_folder import socket_address
+from skerry_agent.unix_http import socket_address
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, NoSpaceError, ScorerError
 from skerry_contract.manifest import Name

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 MAX_BAD = 50
 """Refused revisions that are remembered; the oldest go first."""
+CLEAR_BAD = "clear-bad"
+"""A file of this name in the folder asks the agent to try refused revisions again."""
 _MAX_BYTES = 4 * 1024 * 1024
 
 
@@ -129,6 +131,19 @@ class Memory:
             one for one in self.bad() if (one.module, one.revision) != (bad.module, bad.revision)
         ]
         self._write(_Bad(tuple([*others, bad][-MAX_BAD:])), "bad.json")
+
+    def forgive(self) -> bool:
+        """Forget the refused revisions if somebody on the device asked for that; say if so.
+
+        Raises:
+            NoSpaceError: The disk is full; they stay refused.
+        """
+        asked = self._folder / CLEAR_BAD
+        if not asked.exists():
+            return False
+        self._write(_Bad(), "bad.json")
+        asked.unlink(missing_ok=True)
+        return True
 
     def next_birth(self) -> int:
         """Return a number that was never returned before, for a new connection.

@@ -36,7 +36,14 @@ from skerry_agent.memory import Committed, Memory
 from skerry_contract.desired import Desired, ModuleSpec, write_time
 from skerry_contract.errors import ExpiredError, GoldenError, ProbeError, SkerryError
 from skerry_contract.manifest import Probe
-from skerry_contract.messages import BadRevision, Event, Failure, Severity
+from skerry_contract.messages import (
+    BadRevision,
+    Event,
+    Failure,
+    Severity,
+    failure_of,
+    make_failure,
+)
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +77,8 @@ class Reconciler:
         self._pauses = Pauses()
         self._desired: Desired | None = None
         self.committed = memory.committed()
+        self.wanted: Modules = self.committed.modules
+        self.expired = False
         self.bad = memory.bad()
         self.world = World()
         self.restarts: dict[Key, int] = {}
@@ -82,6 +91,9 @@ class Reconciler:
         self._desired = desired
         self._pauses.passed(BLOBS)
         self._pull_problem = None
+        specs = self._specs()
+        self.failures = {key: self.failures[key] for key in self.failures.keys() & specs.keys()}
+        self.restarts = {key: self.restarts[key] for key in self.restarts.keys() & specs.keys()}
 
     @property
     def desired(self) -> Desired | None:
@@ -92,6 +104,15 @@ class Reconciler:
     def version(self) -> int:
         """Version of the desired document that was accepted last, 0 for none."""
         return self._desired.version if self._desired else 0
+
+    def refusal(self) -> Failure | None:
+        """Return why what is wanted is not carried out, if a revision of it is bad."""
+        wanted = self._desired.modules if self._desired else {}
+        revisions = {(name, spec.revision) for name, spec in wanted.items()}
+        found = (
+            one.failure for one in reversed(self.bad) if (one.module, one.revision) in revisions
+        )
+        return next(found, None)
 
     def next_look(self) -> float | None:
         """Return the monotonic time at which to look at what starts; None if nothing does."""
@@ -106,6 +127,8 @@ class Reconciler:
             NoSpaceError: What was decided cannot be remembered; the next round tries again.
         """
         self.problem = self._pull_problem
+        if self._memory.forgive():
+            self._forgive()
         try:
             self._look(now)
         except SkerryError as error:
@@ -113,9 +136,17 @@ class Reconciler:
             self.problem = error
             return
         self._judge(now)
-        for step in plan(self._wanted(), self.committed.modules, self.world):
+        self.wanted = self._choose_wanted()
+        for step in plan(self.wanted, self.committed.modules, self.world):
             self._take(step, now)
         self._adopt_version()
+
+    def _forgive(self) -> None:
+        """Try again what was refused: somebody on the device has asked for it."""
+        for bad in self.bad:
+            self._pauses.passed(Key(bad.module, bad.revision))
+        self.bad = self._memory.bad()
+        log.info("refused revisions are tried again")
 
     def _adopt_version(self) -> None:
         """Commit a new version that asks for just what is committed already."""
@@ -127,12 +158,14 @@ class Reconciler:
         ):
             self._commit(desired.modules)
 
-    def _wanted(self) -> Modules:
+    def _choose_wanted(self) -> Modules:
         """Return what to work towards; an expired document is not installed any more."""
         desired, committed = self._desired, self.committed
+        self.expired = False
         if desired is None:
             return committed.modules
         if desired.version != committed.version and datetime.now(UTC) >= desired.expires:
+            self.expired = True
             self.problem = ExpiredError(
                 f"desired version {desired.version} expired at {write_time(desired.expires)} "
                 "before it was installed",
@@ -163,8 +196,12 @@ class Reconciler:
 
     def _ask(self, key: Key, seen: Seen, now: float) -> None:
         """Ask a running instance how it is, if it is time to."""
-        watch, probe = self._watches[key], self._probe(key)
+        watch, probe, look = self._watches[key], self._probe(key), ("look", key)
         if not seen.running or now < watch.next_look:
+            return
+        if self._jobs.busy(look):
+            # A host that answers byte by byte keeps the job waiting, but not the verdict.
+            watch.still_waiting(probe, now)
             return
         watch.asked(now)
 
@@ -178,7 +215,7 @@ class Reconciler:
             if error is not None:
                 watch.missed(probe, time.monotonic())
 
-        self._jobs.run(("look", key), work, done)
+        self._jobs.run(look, work, done)
 
     def _specs(self) -> Mapping[Key, ModuleSpec]:
         """Return every spec that is wanted or committed, by key."""
@@ -215,12 +252,12 @@ class Reconciler:
         probe = spec.run.probe
         if instance.life is Life.UNHEALTHY:
             text = f"{key.module}: {watch.misses} probes in a row got no answer"
-            return Failure(ProbeError.code, text, "", self._executor.tail(key))
+            return make_failure(ProbeError.code, text, "", self._executor.tail(key))
         if watch.overdue(probe, now):
             self._stop(key)
             text = f"{key.module}: init() had not returned after {probe.start_deadline_s} s"
             remedy = "Make init() faster, or raise probe.start_deadline_s in the manifest."
-            return Failure(ProbeError.code, text, remedy, self._executor.tail(key))
+            return make_failure(ProbeError.code, text, remedy, self._executor.tail(key))
         return None
 
     def _failed(self, key: Key, spec: ModuleSpec, failure: Failure, now: float) -> None:
@@ -304,8 +341,7 @@ class Reconciler:
             if error is None:
                 watch.proven = True
             elif isinstance(error, GoldenError):
-                failure = Failure(error.code, error.text, error.remedy, error.detail)
-                self._failed(key, spec, failure, time.monotonic())
+                self._failed(key, spec, failure_of(error), time.monotonic())
             else:
                 watch.missed(spec.run.probe, time.monotonic())
 
@@ -338,7 +374,7 @@ class Reconciler:
     def _rest(self, key: Key, error: SkerryError) -> None:
         pause_s = self._pauses.failed(("start", key), time.monotonic())
         self._pauses.rest(key, time.monotonic() + pause_s)
-        self.failures[key] = Failure(error.code, error.text[:2000], error.remedy, error.detail)
+        self.failures[key] = failure_of(error)
         log.warning("start %s: %s; next try in %.1f s", key.module, error, pause_s)
 
     def _event(

@@ -23,7 +23,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from skerry_agent.core.backoff import delay_s
-from skerry_agent.core.window import Window, batches, payload
+from skerry_agent.core.window import Stored, Window, batches, payload
 from skerry_agent.outbox import Outbox, Rank
 from skerry_contract import shape, topics
 from skerry_contract.desired import MAX_ENVELOPE_BYTES
@@ -335,17 +335,21 @@ class _Session:
         outbox = self._uplink.outbox
         while self._window.has_room():
             after = self._window.cursor.get(rank, 0)
-            items = outbox.waiting(rank, after_id=after, limit=_BATCH_ITEMS)
+            waiting = outbox.waiting(rank, after_id=after, limit=_BATCH_ITEMS)
+            items = self._window.fitting(waiting)
             if not items:
                 return
             for batch in batches(items):
-                first = batch[0]
-                floor = outbox.floor(first.boot, first.stream) or first.seq
-                data = payload(batch, floor=min(floor, first.seq), now_s=time.time())
-                sent = self._client.publish(self._topic(first.stream), data, qos=1)
-                self._window.sent(rank, batch, now=now)
-                if self._link.trim_on_puback:
-                    self._on_puback[sent.mid] = (first.boot, first.stream, batch[-1].seq)
+                self._send_batch(rank, batch, now)
+
+    def _send_batch(self, rank: Rank, batch: list[Stored], now: float) -> None:
+        first = batch[0]
+        floor = self._uplink.outbox.floor(first.boot, first.stream) or first.seq
+        data = payload(batch, floor=min(floor, first.seq), now_s=time.time())
+        sent = self._client.publish(self._topic(first.stream), data, qos=1)
+        self._window.sent(rank, batch, now=now)
+        if self._link.trim_on_puback:
+            self._on_puback[sent.mid] = (first.boot, first.stream, batch[-1].seq)
 
     def _topic(self, stream: str) -> str:
         head, _, tail = stream.partition("/")

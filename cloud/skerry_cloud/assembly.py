@@ -11,12 +11,12 @@ from typing import Any
 from skerry_cloud.api.services import Identification, Services
 from skerry_cloud.blobs import BlobStore
 from skerry_cloud.broker import TlsFiles
-from skerry_cloud.broker.durable import write_durably
 from skerry_cloud.builds import Builds, Compile
 from skerry_cloud.database import Database
 from skerry_cloud.deployments.choice import host_platform
 from skerry_cloud.deployments.platforms import PlatformWatch
 from skerry_cloud.deployments.service import Deployments, Fleet
+from skerry_cloud.durable import write_durably
 from skerry_cloud.fleet.devices import Devices
 from skerry_cloud.ingest.retention import Retention
 from skerry_cloud.ingest.store import Store

@@ -5,7 +5,7 @@ import hmac
 import secrets
 from pathlib import Path
 
-from skerry_cloud.broker.durable import write_durably
+from skerry_cloud.durable import write_durably
 
 
 def new_token() -> str:

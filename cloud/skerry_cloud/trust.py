@@ -17,7 +17,7 @@ from tuf.api.metadata import (  # type: ignore[attr-defined] # public, but not m
     Targets,
 )
 
-from skerry_cloud.broker.durable import write_durably
+from skerry_cloud.durable import write_durably
 from skerry_contract.desired import MAX_ENVELOPE_BYTES, Desired, write_signed
 from skerry_contract.envelope import Key, KeyValue, Role, Trust
 from skerry_contract.errors import ContractError, TrustError

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+from skerry_contract.errors import SkerryError
 from skerry_contract.manifest import Name
 from skerry_contract.shape import Range, Size, Text
 
 MAX_PAYLOAD_BYTES = 128 * 1024
 """Largest payload that either side reads."""
+MAX_TEXT_CHARS = 2_000
+"""Longest text of a failure or an event."""
 MAX_DETAIL_CHARS = 8_000
 """Longest traceback or log tail in a report; the end is kept."""
 HEARTBEAT_S = 60.0
@@ -48,9 +51,19 @@ class Failure:
     """
 
     code: Annotated[str, Text("[A-Z_]{2,32}", 32, "an error code")]
-    text: Annotated[str, Text(max_length=2000)]
+    text: Annotated[str, Text(max_length=MAX_TEXT_CHARS)]
     remedy: Annotated[str, Text(max_length=1000)] = ""
     detail: Detail = ""
+
+
+def failure_of(error: SkerryError) -> Failure:
+    """Return an error as it crosses the wire, cut to what the contract allows."""
+    return make_failure(error.code, error.text, error.remedy, error.detail)
+
+
+def make_failure(code: str, text: str, remedy: str = "", detail: str = "") -> Failure:
+    """Return a failure cut to what the contract allows; of a detail, the end stays."""
+    return Failure(code, text[:MAX_TEXT_CHARS], remedy[:1000], detail[-MAX_DETAIL_CHARS:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +303,7 @@ class Event:
 
     severity: Severity
     code: str
-    text: Annotated[str, Text(max_length=2000)]
+    text: Annotated[str, Text(max_length=MAX_TEXT_CHARS)]
     module: str = ""
     detail: Detail = ""
 

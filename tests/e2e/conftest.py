@@ -1,17 +1,14 @@
-"""Servers, devices and modules of the whole system; everything that is started ends with its test."""
+"""What tests of the whole system share; everything that is started ends with its test."""
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from support.edge import Edge
-from support.programs import need
-from support.site import Site, processes_of
-
-MakeEdge = Callable[..., Edge]
+from support.site import Site
 
 
 @pytest.fixture(scope="session")
@@ -24,21 +21,6 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(kept) if kept else tmp_path_factory.mktemp("caches")
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
-
-
-@contextmanager
-def running_site(folder: Path, caches: Path, *options: str, **settings: object) -> Iterator[Site]:
-    """A server that runs until the block is left."""
-    need("mosquitto", "mosquitto")
-    site = Site(folder, options)
-    site.prepare(caches, **settings)
-    try:
-        site.start()
-        yield site
-        site.stop()
-        assert not processes_of(site.data), "the server left something running"
-    finally:
-        site.end()
 
 
 @pytest.fixture

@@ -20,10 +20,8 @@ from skerry_contract.topics import DeviceTopics
 from support.dockerd import Dockerd
 from support.edge import Edge
 from support.mqtt import MqttClient
-from support.site import FLEET, Site, processes_of
+from support.site import FLEET, Site, processes_of, running_site
 from support.waiting import eventually
-
-from .conftest import running_site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -72,15 +70,15 @@ def camera(
 ) -> Iterator[Edge]:
     """A device with each runtime, and its agent running."""
     runtime: str = request.param
+    daemon: Dockerd | None = request.getfixturevalue("dockerd") if runtime == "docker" else None
     device = edge(gallery, f"camera-{runtime}", runtime)
-    if runtime == "docker":
-        daemon: Dockerd = request.getfixturevalue("dockerd")
+    if daemon is not None:
         device.configure(docker_socket=str(daemon.socket))
     device.start()
     yield device
     device.stop()
     assert not processes_of(device.folder), "the agent left something running"
-    if runtime == "docker":
+    if daemon is not None:
         assert daemon.docker("ps", "--all", "--quiet") == ""
 
 

@@ -13,7 +13,7 @@ FIRST, SECOND, BROKEN = "echo:1", "echo:2", "echo:3"
 
 
 def build_echoes(site: Site) -> None:
-    """Build three versions: the template, one that adds ``version: 2``, and one that cannot start."""
+    """Build three versions: the template, one that adds ``version: 2``, one that cannot start."""
     site.skerry.ok("module", "build", _TEMPLATE)
     folder = site.folder / "echo"
     shutil.copytree(_TEMPLATE, folder)

@@ -101,7 +101,7 @@ class Edge:
 
     def module_pids(self) -> list[int]:
         """Return the processes in which modules run."""
-        return [pid for pid, command in processes_of(self.folder).items() if _HOST in command]
+        return sorted(pid for pid, said in processes_of(self.folder).items() if _HOST in said)
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run the ``skerry-agent`` command on this device."""

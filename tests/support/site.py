@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import requests
 
 from support.mqtt import MqttClient
+from support.programs import need
 from support.skerry_command import Skerry
 from support.waiting import eventually
 
@@ -205,6 +206,21 @@ class Site:
             raise
 
 
+@contextmanager
+def running_site(folder: Path, caches: Path, *options: str, **settings: object) -> Iterator[Site]:
+    """A server that runs until the block is left."""
+    need("mosquitto", "mosquitto")
+    site = Site(folder, options)
+    site.prepare(caches, **settings)
+    try:
+        site.start()
+        yield site
+        site.stop()
+        assert not processes_of(site.data), "the server left something running"
+    finally:
+        site.end()
+
+
 def kill(pid: int) -> None:
     """Kill a process; harmless if it has ended."""
     with suppress(ProcessLookupError):
@@ -212,25 +228,28 @@ def kill(pid: int) -> None:
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """Return every process that has to do with ``folder``: by its command line, or its mounts."""
+    """Return every process that has to do with ``folder``: by its command line, or what it sees."""
+    folder = folder.resolve()
     mark = os.fsencode(folder) + b"/"
-    ours = _mounts("self")
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
             continue
-        try:
+        with suppress(OSError):
             command = (entry / "cmdline").read_bytes()
-        except OSError:
-            continue
-        mounts = _mounts(entry.name)
-        if mark in command or (mounts != ours and mark in mounts):
-            found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")[:300]
+            if mark in command or _sees(entry / "mountinfo", folder):
+                found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")[:300]
     return found
 
 
-def _mounts(pid: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/mountinfo").read_bytes()
-    except OSError:
-        return b""
+def _sees(mountinfo: Path, folder: Path) -> bool:
+    """Tell whether something inside ``folder`` is mounted: a sandbox does not tell otherwise.
+
+    What is compared is where a mount comes from, not where it is: any process in mount namespaces
+    of its own may have been given a copy of what is mounted on this machine.
+    """
+    top = next(place for place in (folder, *folder.parents) if place.is_mount())
+    number = folder.stat().st_dev
+    source = f"{os.major(number)}:{os.minor(number)} /{folder.relative_to(top)}/"
+    lines = mountinfo.read_text(errors="replace").splitlines()
+    return any(" ".join(line.split(" ")[2:4]).startswith(source) for line in lines)

@@ -1,4 +1,4 @@
-"""A storm of kills over one site and one device, from a seed; and what must hold when it is over."""
+"""A storm of kills over a site and its device, from a seed, and what must hold afterwards."""
 
 import random
 import threading
@@ -102,7 +102,7 @@ class Storm:
     def _module(self) -> None:
         pids = self.edge.module_pids()
         if pids:
-            kill(self.draw.choice(sorted(pids)))
+            kill(self.draw.choice(pids))
             self.counts["module processes"] += 1
 
     def _server(self) -> None:

@@ -1,16 +1,23 @@
 """Say in the contract's words where the device is: pure functions over plan and world."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from skerry_agent.core.plan import RUNNING, Key, Life, Modules, World, key_of, target_of
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.messages import (
+    BadRevision,
     DeviceState,
     Failure,
     ModuleReport,
     ModuleState,
     Phase,
 )
+
+MAX_TOLD = 10
+"""Refused revisions that a report names."""
+MAX_DETAILED = 3
+"""Of those, the newest that come with their details; and modules that may, if so few fail."""
 
 _STATES: dict[Life, ModuleState] = {
     Life.STARTING: "starting",
@@ -64,10 +71,35 @@ def reports_of(
 ) -> dict[str, ModuleReport]:
     """Return one report per module: of the instance that serves, or that comes nearest to it."""
     target = target_of(desired, committed, world.bad)
-    return {
+    reports = {
         name: _report(name, committed.get(name), target.get(name), world, restarts, failures)
         for name in sorted({*target, *committed})
     }
+    failing = sum(report.failure is not None for report in reports.values())
+    return reports if failing <= MAX_DETAILED else {n: _in_short(r) for n, r in reports.items()}
+
+
+def told(bad: Sequence[BadRevision]) -> tuple[BadRevision, ...]:
+    """Return what a report says of the bad list: the newest, and the details of the very newest.
+
+    A report must fit into a payload however many revisions were refused here.
+    """
+    newest = bad[-MAX_TOLD:]
+    return tuple(
+        one if place >= len(newest) - MAX_DETAILED else _brief(one)
+        for place, one in enumerate(newest)
+    )
+
+
+def _in_short(report: ModuleReport) -> ModuleReport:
+    if report.failure is None:
+        return report
+    brief = replace(report.failure, text=report.failure.text[:300], remedy="", detail="")
+    return replace(report, failure=brief)
+
+
+def _brief(bad: BadRevision) -> BadRevision:
+    return replace(bad, failure=replace(bad.failure, detail=""))
 
 
 def _report(

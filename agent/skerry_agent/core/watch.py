@@ -5,7 +5,7 @@ whether it serves. Answers come late or not at all, so each instance has a small
 heard since it started.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from skerry_agent.core.plan import Instance, Life
 from skerry_contract.manifest import Probe
@@ -43,6 +43,7 @@ class Watch:
         proven: Whether its golden set has passed.
         misses: Looks in a row that got no answer.
         next_look: Monotonic time of the next look.
+        asked_at: Monotonic time of the last question.
         counted: Whether its end was judged already.
     """
 
@@ -52,7 +53,8 @@ class Watch:
     serving: bool = False
     proven: bool = False
     misses: int = 0
-    next_look: float = field(default=0.0)
+    next_look: float = 0.0
+    asked_at: float = 0.0
     counted: bool = False
 
     def heard(self, *, ready: bool, serving: bool, probe: Probe, now: float) -> None:
@@ -67,6 +69,14 @@ class Watch:
 
     def asked(self, now: float) -> None:
         """Note that the host is being asked; what it answers says when to ask again."""
+        self.asked_at = now
+        self.next_look = now + PATIENT_S
+
+    def still_waiting(self, probe: Probe, now: float) -> None:
+        """Note that the last question is not answered yet; after long enough it never will be."""
+        if now - self.asked_at > 2 * probe.timeout_s:
+            self.missed(probe, now)
+            self.asked_at = now
         self.next_look = now + PATIENT_S
 
     def _pause_s(self, now: float) -> float:

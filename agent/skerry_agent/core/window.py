@@ -98,6 +98,16 @@ class Window:
         """Return whether more may be sent now."""
         return self._bytes < MAX_IN_FLIGHT_BYTES
 
+    def fitting(self, items: list[Stored]) -> list[Stored]:
+        """Return the items from the front of ``items`` that may be sent now."""
+        room = MAX_IN_FLIGHT_BYTES - self._bytes
+        taken = 0
+        for count, item in enumerate(items):
+            if taken >= room:
+                return items[:count]
+            taken += len(item.data)
+        return items
+
     def sent(self, rank: int, batch: list[Stored], *, now: float) -> None:
         """Note that a batch has left, at monotonic time ``now``."""
         if not self._under_way:

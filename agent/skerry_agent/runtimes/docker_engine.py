@@ -8,7 +8,6 @@ Source: Docker Engine API v1.41 (Docker 20.10).
 
 import http.client
 import json
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from skerry_agent.runtimes.run_folder import socket_address
+from skerry_agent.unix_http import UnixConnection
 from skerry_contract.errors import RuntimeFailedError
 
 MIN_API = (1, 41)
@@ -121,7 +120,7 @@ class Engine:
 
     @contextmanager
     def _connection(self, timeout_s: float) -> Iterator[http.client.HTTPConnection]:
-        connection = _UnixConnection(self._path, timeout_s)
+        connection = UnixConnection(self._path, timeout_s)
         try:
             yield connection
         except (OSError, http.client.HTTPException) as error:
@@ -133,18 +132,6 @@ class Engine:
             ) from error
         finally:
             connection.close()
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("docker", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        with socket_address(self._path) as address:
-            self.sock.connect(address)
 
 
 def quoted(text: str) -> str:

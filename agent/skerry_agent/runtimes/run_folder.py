@@ -4,8 +4,7 @@ See ``docs/module-image.md`` for what each file is.
 """
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from skerry_contract import shape
@@ -45,19 +44,3 @@ def write_settings(run_dir: Path, run: RunSettings, folders: Mapping[str, str]) 
     with (run_dir / "settings.json").open("xb") as file:
         file.write(shape.dump(settings))
         os.fchmod(file.fileno(), 0o644)
-
-
-@contextmanager
-def socket_address(path: Path) -> Iterator[str]:
-    """Yield a name under which a socket can be bound or connected to, however long its path is.
-
-    A socket's address holds 107 bytes, and the folder of a device may well be longer.
-
-    Raises:
-        OSError: The socket's folder is not there.
-    """
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import bcrypt
 
-from skerry_cloud.broker.durable import write_durably
+from skerry_cloud.durable import write_durably
 from skerry_contract import shape
 from skerry_contract.names import DEVICE_ID
 from skerry_contract.shape import Range, Size, Text

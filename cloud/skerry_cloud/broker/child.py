@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
 
-from skerry_cloud.broker.durable import write_durably
+from skerry_cloud.durable import write_durably
 
 _LOG_BYTES = 1024 * 1024
 """Size at which the log becomes ``.1`` and a new one begins."""

@@ -16,7 +16,6 @@ from typing import Any
 
 from skerry_cloud.broker.accounts import hashes_of
 from skerry_cloud.broker.client import request
-from skerry_cloud.broker.durable import write_durably
 from skerry_cloud.broker.engine import (
     MAX_PACKET_BYTES,
     SESSION_DAYS,
@@ -26,6 +25,7 @@ from skerry_cloud.broker.engine import (
     Site,
 )
 from skerry_cloud.broker.rights import Rights
+from skerry_cloud.durable import write_durably
 from skerry_contract.errors import BrokerError
 
 CONTROL_TOPIC = "$CONTROL/dynamic-security/v1"

@@ -21,9 +21,9 @@ from typing import Any
 
 from skerry_cloud.broker.accounts import Login, hashes_of, new_password
 from skerry_cloud.broker.client import accepts
-from skerry_cloud.broker.durable import write_durably
 from skerry_cloud.broker.engine import SESSION_DAYS, Account, BrokerKind, Change, Site
 from skerry_cloud.broker.rights import Rights
+from skerry_cloud.durable import write_durably
 from skerry_contract.errors import BrokerError
 
 _RELOAD_S = 10.0

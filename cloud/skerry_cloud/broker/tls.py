@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from skerry_cloud.broker.durable import write_durably
+from skerry_cloud.durable import write_durably
 
 _CA_DAYS = 3650
 _SERVER_DAYS = 397

@@ -14,7 +14,7 @@ import pytest
 
 from skerry_agent.inlet import MAX_LINE_BYTES, Inlet
 from skerry_agent.outbox import Entry, Outbox, Rank
-from skerry_agent.runtimes.run_folder import socket_address
+from skerry_agent.unix_http import socket_address
 from support.waiting import eventually
 
 pytestmark = pytest.mark.integration

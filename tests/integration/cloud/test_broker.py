@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -365,6 +366,21 @@ def test_a_broker_lives_on_when_the_thread_that_started_it_ends(
             assert broker.alive()
     finally:
         broker.stop()
+
+
+def test_a_port_that_is_let_go_in_a_moment_is_waited_for(
+    broker_kind: BrokerKind, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        letting_go = threading.Timer(0.3, holder.close)
+        letting_go.start()
+        broker = start(
+            BrokerSettings(folder=tmp_path / "broker", fleet="home", kind=broker_kind, port=port)
+        )
+        letting_go.join()
+    assert broker.alive()
+    broker.stop()
 
 
 def test_a_broker_left_behind_by_a_killed_server_is_replaced(

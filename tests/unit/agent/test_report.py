@@ -3,10 +3,20 @@
 import pytest
 
 from skerry_agent.core.plan import Instance, Key, Life, Modules, World, key_of
-from skerry_agent.core.report import phase_of, reports_of, state_of
+from skerry_agent.core.report import phase_of, reports_of, state_of, told
+from skerry_contract import shape
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.manifest import RunSettings, Update
-from skerry_contract.messages import DeviceState, Failure, ModuleReport, ModuleState, Phase
+from skerry_contract.messages import (
+    MAX_PAYLOAD_BYTES,
+    BadRevision,
+    DeviceState,
+    Failure,
+    ModuleReport,
+    ModuleState,
+    Phase,
+    Reported,
+)
 from skerry_contract.names import Digest
 
 
@@ -158,3 +168,27 @@ def test_where_one_revision_is_bad_the_others_of_its_set_are_not_reported() -> N
         {"m": B, "n": C}, NOW_A, world((A, SERVING), bad="b"), restarts={}, failures={}
     )
     assert {name: one.image for name, one in found.items()} == {"m": "a:1"}
+
+
+def test_a_report_fits_into_a_payload_however_much_was_refused() -> None:
+    failure = Failure("INIT_FAILED", "t" * 2000, "r" * 1000, "d" * 8000)
+    bad = [
+        BadRevision("m", f"m:{n}", f"sha256:{'a' * 64}", f"{n:012x}", failure, "now")
+        for n in range(50)
+    ]
+
+    found = told(bad)
+    assert [one.image for one in found] == [f"m:{n}" for n in range(40, 50)]
+    assert [bool(one.failure.detail) for one in found] == [False] * 7 + [True] * 3
+    assert len(shape.dump(Reported("b1", "now", failure=failure, bad=found))) < MAX_PAYLOAD_BYTES
+
+
+def test_a_report_fits_into_a_payload_however_many_modules_fail() -> None:
+    failure = Failure("PROBE", "t" * 2000, "r" * 1000, "d" * 8000)
+    wanted = {f"m{n}": A for n in range(50)}
+    failures = {key_of(name, A): failure for name in wanted}
+    given = World(frozenset({A.digest}))
+    reports = reports_of(wanted, wanted, given, restarts={}, failures=failures)
+
+    assert all(one.failure and one.failure.text for one in reports.values())
+    assert len(shape.dump(Reported("b1", "now", modules=reports))) < MAX_PAYLOAD_BYTES

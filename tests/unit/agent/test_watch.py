@@ -106,3 +106,16 @@ def test_what_serves_is_looked_at_in_its_interval_and_after_a_miss_sooner() -> N
     assert heard.next_look == 210.0
     heard.missed(PROBE, now=210.0)
     assert heard.next_look == 211.0
+
+
+def test_an_answer_that_never_ends_is_a_miss_after_twice_its_time() -> None:
+    watch, probe = Watch("1", 0.0, ready=True, serving=True), Probe(timeout_s=5, failures=2)
+    watch.asked(100.0)
+
+    misses = []
+    for second in range(101, 125):
+        watch.still_waiting(probe, float(second))
+        assert watch.next_look > second  # or the loop would not rest
+        misses.append(watch.misses)
+    assert misses[9:11] == [0, 1]
+    assert watch.instance(Seen("1", running=True), probe).life is Life.UNHEALTHY

@@ -12,10 +12,10 @@ from cryptography import x509
 from skerry_cloud.broker import TlsFiles, mosquitto, nats, provide_tls
 from skerry_cloud.broker.accounts import AccountBook, Login, hashes_of
 from skerry_cloud.broker.child import end_leftover
-from skerry_cloud.broker.durable import write_durably
 from skerry_cloud.broker.engine import Account, Change, Site
 from skerry_cloud.broker.rights import SERVICE, VIEWER, Rights, device_rights
 from skerry_cloud.broker.running import accounts_of
+from skerry_cloud.durable import write_durably
 from skerry_contract.errors import ContractError, NameInvalidError
 from skerry_contract.topics import TO_DEVICE
 
