@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from measure import Usage, family, forget_peak, peak_bytes, usage
+from measure import Usage, family, forget_peak, peak_bytes, ratio, usage
 from results import Results
 from rig import DEVICE_PYTHON, ECHO, INPUTS, Rig, first_line, note, options, rig, show
 from support.dockerd import Dockerd
@@ -56,11 +56,8 @@ class Samples:
 
     def ratio(self, who: str, peer: str, kind: str) -> float:
         """Return how the medians of two compare."""
-        ours, theirs = (
-            statistics.median(getattr(one, f"{kind}_bytes") for one in self.seen[name])
-            for name in (who, peer)
-        )
-        return float(ours / theirs)
+        held = ([getattr(u, f"{kind}_bytes") for u in self.seen[name]] for name in (who, peer))
+        return ratio(*held)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from typing import Protocol
 import paho.mqtt.client as paho
 
 from listener import Heard, Listener, connect
-from measure import percentile, times_s
+from measure import percentile, ratio, times_s
 from results import Results
 from rig import DEVICE_PYTHON, ECHO, Rig, account_of, first_line, note, options, rig, show, viewer
 from skerry_contract.topics import DeviceTopics
@@ -241,8 +241,9 @@ def tell(kind: str, seen: dict[str, Measured], results: Results) -> None:
         p50 = percentile(times(agent), 50) / percentile(times(bare), 50)
         results.add(f"{kind}, agent / bare client: {step}, p50", p50, "x")
     for per_message, rates in agent.rates.items():
-        rate = statistics.median(rates) / statistics.median(bare.rates[per_message])
-        results.add(f"{kind}, agent / bare client: items/s, {per_message} per line", rate, "x")
+        times_as_many = ratio(rates, bare.rates[per_message])
+        what = f"{kind}, agent / bare client: items/s, {per_message} per line"
+        results.add(what, times_as_many, "x")
 
 
 def tell_disk(folder: Path, results: Results) -> None:

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from measure import times_s
+from measure import ratio, times_s
 from results import Results
 from rig import ECHO, Rig, first_line, note, options, rig, show
 from support.dockerd import Dockerd
@@ -102,9 +102,8 @@ def tell(ways: dict[str, list[float]], results: Results) -> None:
     """Add what was measured."""
     for way, taken in ways.items():
         results.add(way, statistics.median(taken), "s")
-    docker = statistics.median(ways["docker build"])
     for way in ("skerry module build --no-check", "skerry module build"):
-        results.add(f"{way} / docker build", statistics.median(ways[way]) / docker, "x")
+        results.add(f"{way} / docker build", ratio(ways[way], ways["docker build"]), "x")
 
 
 if __name__ == "__main__":

@@ -67,13 +67,6 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def cpu_s_per_minute(pid: int, *, over_s: float) -> float:
-    """Return how many seconds of processor time a process uses in a minute, children included."""
-    before, began = usage(family(pid)).cpu_s, time.monotonic()
-    time.sleep(over_s)
-    return (usage(family(pid)).cpu_s - before) / (time.monotonic() - began) * 60
-
-
 def times_s(action: Callable[[], object], *, rounds: int) -> list[float]:
     """Return how long each of ``rounds`` calls took, in seconds."""
     taken = []
@@ -82,12 +75,6 @@ def times_s(action: Callable[[], object], *, rounds: int) -> list[float]:
         action()
         taken.append(time.perf_counter() - began)
     return taken
-
-
-def summary_ms(taken_s: list[float]) -> str:
-    """Return median and 95th percentile of times, in milliseconds."""
-    p95 = statistics.quantiles(taken_s, n=20)[-1]
-    return f"median {statistics.median(taken_s) * 1e3:.2f} ms, p95 {p95 * 1e3:.2f} ms"
 
 
 def percentile(values: list[float], percent: int) -> float:

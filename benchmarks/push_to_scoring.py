@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from listener import Heard, Listener
+from measure import ratio
 from results import Results
 from rig import DEVICE_PYTHON, INPUTS, Rig, end, first_line, note, options, rig, show, viewer
 from skerry_contract.topics import DESIRED, REPORTED, DeviceTopics
@@ -303,8 +304,7 @@ def tell(runtime: str, times: Times, results: Results) -> None:
         results.add(f"{runtime}: {part}", statistics.median(taken), "s")
     results.add(f"{runtime}: push to first result", statistics.median(times.whole), "s")
     results.add(f"{peer} to first /score", statistics.median(times.peer), "s")
-    ratio = statistics.median(times.whole) / statistics.median(times.peer)
-    results.add(f"push to first result / {peer}", ratio, "x")
+    results.add(f"push to first result / {peer}", ratio(times.whole, times.peer), "x")
 
 
 if __name__ == "__main__":

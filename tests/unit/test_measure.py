@@ -47,4 +47,15 @@ def test_children_count_as_the_family(measure: ModuleType) -> None:
 
 def test_medians_compare(measure: ModuleType) -> None:
     assert measure.ratio([2.0, 4.0, 90.0], [1.0, 2.0, 3.0]) == 2.0
-    assert measure.summary_ms([0.001] * 20) == "median 1.00 ms, p95 1.00 ms"
+    assert measure.percentile([float(n) for n in range(101)], 99) == 99.0
+
+
+def test_the_most_that_was_held_at_once_shows_until_it_is_forgotten(measure: ModuleType) -> None:
+    measure.forget_peak(os.getpid())
+    before = measure.peak_bytes(os.getpid())
+    with mmap.mmap(-1, 32 * 1024**2) as ballast:
+        ballast.write(b"x" * len(ballast))
+    peak = measure.peak_bytes(os.getpid())
+    assert peak - before > 24 * 1024**2
+    measure.forget_peak(os.getpid())
+    assert measure.peak_bytes(os.getpid()) < peak
