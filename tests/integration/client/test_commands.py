@@ -141,6 +141,29 @@ def test_force_replaces_nothing_that_no_download_made(
     assert content(tmp_path) == before
 
 
+@pytest.mark.parametrize("target", ["/proc/x", "file/y"])
+def test_a_download_to_where_nothing_can_be_written_says_so(
+    skerry: Skerry, greeting: str, tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    done = skerry("model", "download", greeting, "--to", target)
+    assert done.returncode == 1
+    said, remedy = done.stderr.splitlines()
+    assert said.startswith("skerry: ")
+    assert target.split("/")[1 if target[0] == "/" else 0] in said
+    assert remedy.startswith("  ")
+
+
+def test_a_download_replaces_even_the_folder_that_it_is_run_in(
+    skerry: Skerry, greeting: str, tmp_path: Path
+) -> None:
+    skerry.ok("model", "download", greeting, "--to", "back")
+    inside = Skerry(skerry.login_file, tmp_path / "back")
+    inside.ok("model", "download", greeting, "--to", ".", "--force")
+    assert (tmp_path / "back" / "m" / "a.txt").read_bytes() == b"hello"
+    assert not [path for path in tmp_path.rglob("*") if ".old." in path.name]
+
+
 @pytest.mark.parametrize("added", ["mine.txt", "m/mine.txt", "empty/"])
 def test_force_replaces_no_download_that_something_was_added_to(
     skerry: Skerry, greeting: str, tmp_path: Path, added: str

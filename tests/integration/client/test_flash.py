@@ -150,6 +150,25 @@ def test_a_folder_of_another_fleet_is_left_alone(
     assert (porch / "token").read_text() == "secret-1\n"
 
 
+@pytest.mark.parametrize("option", ["--output", "--installer"])
+@pytest.mark.parametrize("place", ["file/x", "file/y/z", "/proc/x", "/proc/y/z"])
+def test_where_nothing_can_be_written_is_told_before_an_identity_ends(
+    skerry: Skerry, cloud: FakeCloud, tmp_path: Path, option: str, place: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    skerry.ok("device", "add", "porch")
+
+    done = skerry("device", "flash", "porch", option, place, "--format", "json")
+
+    assert done.returncode == 1
+    said, remedy = done.stderr.splitlines()
+    assert said.startswith("skerry: ")
+    assert ("/proc" if "/proc" in place else "file") in said
+    assert remedy.startswith("  ")
+    assert json.loads(done.stdout)["error"]["remedy"] == remedy.strip()
+    assert cloud.identities == 0
+
+
 def test_an_unknown_device_leaves_nothing_behind(skerry: Skerry, tmp_path: Path) -> None:
     done = skerry("device", "flash", "nobody", "--output", "nobody")
     assert done.returncode == 1
