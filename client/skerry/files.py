@@ -18,7 +18,9 @@ MAX_FILES = 10_000
 """Files in one folder; more is most likely the wrong folder."""
 MAX_PATH_BYTES = 255
 CHUNK_BYTES = 1024 * 1024
-_LEFT_OUT = frozenset({"__pycache__", ".git", ".hg", ".svn", ".DS_Store", ".venv"})
+MODEL_MARKER = ".skerry-download.json"
+"""Beside the files of a model that was downloaded; no part of the model."""
+_LEFT_OUT = frozenset({"__pycache__", ".git", ".hg", ".svn", ".DS_Store", ".venv", MODEL_MARKER})
 
 
 @dataclass(frozen=True, slots=True)

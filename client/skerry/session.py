@@ -1,5 +1,6 @@
 """What every command gets: where to write, and the server that the login points to."""
 
+import errno
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -12,7 +13,14 @@ from skerry import login
 from skerry.api import Api
 from skerry.output import Form, Output
 from skerry.transport import Transport
-from skerry_contract.errors import NetworkError, SkerryError, UnauthorizedError
+from skerry_contract.errors import (
+    ConflictError,
+    NetworkError,
+    NoSpaceError,
+    NotFoundError,
+    SkerryError,
+    UnauthorizedError,
+)
 
 P = ParamSpec("P")
 
@@ -76,8 +84,31 @@ def with_session(
         except SkerryError as error:
             session.output.failure(error)
             raise click.exceptions.Exit(exit_status(error)) from error
+        except BrokenPipeError:
+            # Whoever read our output has seen enough; click ends quietly.
+            raise
+        except OSError as error:
+            session.output.failure(disk_error(error))
+            raise click.exceptions.Exit(FAILED) from error
 
     return run
+
+
+def disk_error(error: OSError) -> SkerryError:
+    """Return what the operating system said, as a failure that names the file and what to do."""
+    reason = error.strerror or str(error) or type(error).__name__
+    files = dict.fromkeys(str(name) for name in (error.filename, error.filename2) if name)
+    text = ": ".join((" -> ".join(files), reason)) if files else reason
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return NoSpaceError(text, remedy="Free some space, or name a place on another disk.")
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            remedy = "Name a place that you may write to, or run this as a user who may."
+            return ConflictError(text, remedy=remedy)
+        case errno.ENOENT | errno.ENOTDIR:
+            return NotFoundError(text, remedy="Is the path spelled right?")
+        case _:
+            return ConflictError(text, remedy="Name another place.")
 
 
 def exit_status(error: SkerryError) -> int:

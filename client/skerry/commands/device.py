@@ -1,11 +1,12 @@
 """``skerry device``: add devices, flash them, look at them, remove them."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -13,10 +14,39 @@ from skerry.answers import Device, Identity
 from skerry.commands.arguments import DEVICE, pairs, pairs_text
 from skerry.flash import folder as folders
 from skerry.flash import installer as installers
-from skerry.output import Output, facts, printable, short, size_text
+from skerry.output import Form, Output, facts, printable, short, size_text
 from skerry.session import Session, with_session
 from skerry_contract.device import RUNTIME_CHOICES
 from skerry_contract.messages import BadRevision, Failure, Reported
+
+
+class _Folder(click.Path):
+    """The folder to flash into; not a word that ``--output`` takes everywhere else.
+
+    Flashing ends the identity before it, so a slip must not pass as a folder's name.
+    """
+
+    name = "FOLDER"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Return ``value`` as a path."""
+        if value in get_args(Form):
+            # Only the text as it was typed tells 'json' from './json'.
+            self.fail(
+                f"{value!r} is how results are written: use --format {value}, "
+                f"or --output ./{value} for a folder of that name.",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
 
 
 @click.group()
@@ -42,7 +72,7 @@ def add(session: Session, name: str, tags: dict[str, str]) -> None:
     "-o",
     "--output",
     "target",
-    type=click.Path(path_type=Path),
+    type=_Folder(),
     metavar="FOLDER",
     help="Make a folder whose run.sh starts the agent.",
 )

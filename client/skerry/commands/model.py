@@ -91,7 +91,7 @@ def show(session: Session, which: Reference) -> None:
     type=click.Path(path_type=Path),
     help="Folder to make.  [default: NAME-VERSION]",
 )
-@click.option("--force", is_flag=True, help="Replace the folder if it exists.")
+@click.option("--force", is_flag=True, help="Replace the folder if a download made it.")
 @with_session
 def download_model(session: Session, which: Reference, target: Path | None, *, force: bool) -> None:
     """Download a model's files, verified, as a whole or not at all."""

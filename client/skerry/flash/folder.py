@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skerry.answers import Identity
-from skerry.durable import sync_folder, write_file
+from skerry.durable import check_writable, sync_folder, write_file
 from skerry.flash import parts
 from skerry_contract import shape
 from skerry_contract.errors import ConflictError, ContractError
@@ -84,9 +84,12 @@ def make(target: Path, device: str, identity: Callable[[], Identity]) -> None:
     Raises:
         ConflictError: ``target`` belongs to another device or fleet, or holds something else.
         NotFoundError: The agent's code is not installed here.
+        OSError: Nothing can be written there; found out before ``identity`` is asked.
     """
     target = target.resolve()
     renew = check_target(target, device)
+    if renew:
+        check_writable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:

@@ -6,7 +6,7 @@ import io
 import tarfile
 from pathlib import Path
 
-from skerry.durable import write_file
+from skerry.durable import check_writable, write_file
 from skerry.flash.folder import read_owner
 from skerry_contract import __version__
 from skerry_contract.errors import ConflictError, NotFoundError
@@ -16,7 +16,13 @@ _UNIT = "skerry-agent.service"
 
 
 def check_target(file: Path, device: str) -> None:
-    """Raise ConflictError if ``file`` is something else than an installer of ``device``."""
+    """Find out, before the device gets a new identity, whether ``file`` can be made.
+
+    Raises:
+        ConflictError: It is something else than an installer of ``device``.
+        OSError: Nothing can be written there.
+    """
+    check_writable(file.parent)
     if not file.exists() and not file.is_symlink():
         return
     if file.is_file():

@@ -99,9 +99,9 @@ def test_a_model_comes_back_verified_and_never_over_something_else(
     assert refused.returncode == 1
     assert "[CONFLICT]" in refused.stderr
 
-    (tmp_path / "back/here/mine").write_bytes(b"")
+    (tmp_path / "back/here/m/a b.txt").write_bytes(b"changed")
     skerry.ok("model", "download", "greeting:1", "--to", "back/here", "--force")
-    assert not (tmp_path / "back/here/mine").exists()
+    assert (tmp_path / "back/here/m/a b.txt").read_bytes() == b"hello"
 
     digest = cloud.models["greeting"][0]["files"][0]["digest"]
     cloud.blobs[digest] = b"hullo"
@@ -110,6 +110,88 @@ def test_a_model_comes_back_verified_and_never_over_something_else(
     assert "[DIGEST]" in spoiled.stderr
     assert (tmp_path / "back/here/m/a b.txt").read_bytes() == b"hello"
     assert [path.name for path in (tmp_path / "back").iterdir()] == ["here"]
+
+
+@pytest.fixture
+def greeting(skerry: Skerry, tmp_path: Path) -> str:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "a.txt").write_bytes(b"hello")
+    skerry.ok("model", "register", "-p", "m", "-n", "greeting")
+    return "greeting:1"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("target", ["porch", "m", "m/a.txt", "link", "."])
+def test_force_replaces_nothing_that_no_download_made(
+    skerry: Skerry, greeting: str, tmp_path: Path, target: str
+) -> None:
+    skerry.ok("device", "add", "porch")
+    skerry.ok("device", "flash", "porch", "--output", "porch")
+    (tmp_path / "link").symlink_to("m")
+    before = content(tmp_path)
+
+    done = skerry("model", "download", greeting, "--to", target, "--force")
+
+    assert done.returncode == 1
+    assert "was not made by a download" in done.stderr
+    assert "[CONFLICT]" in done.stderr
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("target", ["/proc/x", "file/y"])
+def test_a_download_to_where_nothing_can_be_written_says_so(
+    skerry: Skerry, greeting: str, tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    done = skerry("model", "download", greeting, "--to", target)
+    assert done.returncode == 1
+    said, remedy = done.stderr.splitlines()
+    assert said.startswith("skerry: ")
+    assert target.split("/")[1 if target[0] == "/" else 0] in said
+    assert remedy.startswith("  ")
+
+
+def test_a_download_replaces_even_the_folder_that_it_is_run_in(
+    skerry: Skerry, greeting: str, tmp_path: Path
+) -> None:
+    skerry.ok("model", "download", greeting, "--to", "back")
+    inside = Skerry(skerry.login_file, tmp_path / "back")
+    inside.ok("model", "download", greeting, "--to", ".", "--force")
+    assert (tmp_path / "back" / "m" / "a.txt").read_bytes() == b"hello"
+    assert not [path for path in tmp_path.rglob("*") if ".old." in path.name]
+
+
+@pytest.mark.parametrize("added", ["mine.txt", "m/mine.txt", "empty/"])
+def test_force_replaces_no_download_that_something_was_added_to(
+    skerry: Skerry, greeting: str, tmp_path: Path, added: str
+) -> None:
+    skerry.ok("model", "download", greeting, "--to", "back")
+    path = tmp_path / "back" / added
+    path.mkdir() if added.endswith("/") else path.write_bytes(b"mine")
+
+    done = skerry("model", "download", greeting, "--to", "back", "--force")
+
+    assert done.returncode == 1
+    assert f"such as {added.rstrip('/')} [CONFLICT]" in done.stderr
+    assert path.exists()
+
+
+def test_another_version_replaces_a_download_and_its_marker_is_no_part_of_a_model(
+    skerry: Skerry, cloud: FakeCloud, greeting: str, tmp_path: Path
+) -> None:
+    skerry.ok("model", "download", greeting, "--to", "back")
+    skerry.ok("model", "register", "-p", "back/m", "-n", "greeting")
+    skerry.ok("model", "register", "-p", "back", "-n", "copy")
+    assert [file["path"] for file in cloud.models["copy"][0]["files"]] == ["back/m/a.txt"]
+    (tmp_path / "m" / "a.txt").rename(tmp_path / "m" / "b.txt")
+    skerry.ok("model", "register", "-p", "m", "-n", "greeting")
+
+    skerry.ok("model", "download", "greeting:3", "--to", "back", "--force")
+
+    assert [path.name for path in (tmp_path / "back" / "m").iterdir()] == ["b.txt"]
 
 
 def test_a_model_whose_names_lead_out_of_the_folder_is_not_downloaded(

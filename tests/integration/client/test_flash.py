@@ -104,6 +104,23 @@ def test_flashing_again_renews_identity_and_code_and_keeps_the_rest(
     assert cloud.identities == 2
 
 
+@pytest.mark.parametrize("word", ["json", "table"])
+@pytest.mark.parametrize("option", ["--output", "-o"])
+def test_a_form_of_results_is_not_taken_for_a_folder(
+    skerry: Skerry, cloud: FakeCloud, tmp_path: Path, word: str, option: str
+) -> None:
+    skerry.ok("device", "add", "porch")
+    done = skerry("device", "flash", "porch", option, word)
+    assert done.returncode == 2
+    assert f"--format {word}" in done.stderr
+    assert f"--output ./{word}" in done.stderr
+    assert cloud.identities == 0
+    assert not (tmp_path / word).exists()
+
+    skerry.ok("device", "flash", "porch", option, f"./{word}")
+    assert names(tmp_path / word) == NAMES
+
+
 def test_a_folder_of_another_device_or_of_something_else_is_left_alone(
     skerry: Skerry, porch: Path, cloud: FakeCloud, tmp_path: Path
 ) -> None:
@@ -131,6 +148,25 @@ def test_a_folder_of_another_fleet_is_left_alone(
     assert done.returncode == 1
     assert "belongs to fleet home" in done.stderr
     assert (porch / "token").read_text() == "secret-1\n"
+
+
+@pytest.mark.parametrize("option", ["--output", "--installer"])
+@pytest.mark.parametrize("place", ["file/x", "file/y/z", "/proc/x", "/proc/y/z"])
+def test_where_nothing_can_be_written_is_told_before_an_identity_ends(
+    skerry: Skerry, cloud: FakeCloud, tmp_path: Path, option: str, place: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    skerry.ok("device", "add", "porch")
+
+    done = skerry("device", "flash", "porch", option, place, "--format", "json")
+
+    assert done.returncode == 1
+    said, remedy = done.stderr.splitlines()
+    assert said.startswith("skerry: ")
+    assert ("/proc" if "/proc" in place else "file") in said
+    assert remedy.startswith("  ")
+    assert json.loads(done.stdout)["error"]["remedy"] == remedy.strip()
+    assert cloud.identities == 0
 
 
 def test_an_unknown_device_leaves_nothing_behind(skerry: Skerry, tmp_path: Path) -> None:
