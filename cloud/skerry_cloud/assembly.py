@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skerry_cloud import space
 from skerry_cloud.api.services import Identification, Services
 from skerry_cloud.blobs import BlobStore
 from skerry_cloud.broker import TlsFiles
@@ -117,6 +118,7 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
         publisher=publisher,
         identification=_identification(place, director.trust, token),
         blobs_answer=lambda: os.access(data / "blobs", os.W_OK),
+        disk_has_room=lambda: space.has_room(data),
         broker_answers=lambda: link.ready,
     )
     return Parts(database, link, services)

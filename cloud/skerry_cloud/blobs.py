@@ -5,7 +5,6 @@ bytes, after a power cut too. Nothing is ever changed in place: readers need no 
 writers of the same bytes do not disturb each other.
 """
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from skerry_cloud import space
 from skerry_contract.errors import DigestError, NoSpaceError, NotFoundError
 from skerry_contract.names import Digest, check_digest
 
@@ -23,8 +23,6 @@ CHUNK = 1024 * 1024
 """Bytes that are read, hashed and written at once."""
 MAX_BLOB_BYTES = 64 * 1024**3
 """Largest blob that is taken unless the caller says otherwise."""
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +186,10 @@ class BlobStore:
                 yield writer
                 self._keep(file, temporary, writer.blob, expected)
         except OSError as error:
-            if error.errno in _FULL:
+            if space.is_full(error):
                 raise NoSpaceError(
                     f"no room below {self._root} for {expected or 'a blob'}: {error.strerror}",
-                    remedy="Free some space there, or delete models and modules.",
+                    remedy=space.REMEDY,
                 ) from error
             raise
         finally:

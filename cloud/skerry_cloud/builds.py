@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from sqlalchemy import Connection, func, select, update
 
+from skerry_cloud import space
 from skerry_cloud.blobs import BlobStore
 from skerry_cloud.clock import Clock
 from skerry_cloud.database import Database, build_lines, builds, next_number
@@ -17,7 +18,13 @@ from skerry_cloud.registry.files import MAX_FILES, File, check_files
 from skerry_cloud.registry.models import Model, find_model
 from skerry_cloud.registry.modules import Image, Module, find_module, insert_module
 from skerry_contract import shape
-from skerry_contract.errors import ConflictError, NotFoundError, ScorerError, SkerryError
+from skerry_contract.errors import (
+    ConflictError,
+    NoSpaceError,
+    NotFoundError,
+    ScorerError,
+    SkerryError,
+)
 from skerry_contract.manifest import Name, ReferenceText
 from skerry_contract.messages import MAX_DETAIL_CHARS
 from skerry_contract.names import Reference, parse_reference
@@ -30,6 +37,8 @@ MAX_WAITING = 100
 MAX_LINES = 10_000
 """Lines of a log that are kept."""
 MAX_LINE_CHARS = 4000
+_FULL_PAUSE_S = 10.0
+"""Between two tries to store why a build failed, while the disk is full."""
 PAGE_LINES = 1000
 """Lines that one answer holds."""
 
@@ -205,14 +214,15 @@ class Builds:
         while (item := self._waiting.get()) is not None and not self._stopping.is_set():
             build, job = item
             try:
-                self._run(build, job)
+                with space.told(f"{job.reference} cannot be built"):
+                    self._run(build, job)
             except SkerryError as error:
-                self._finish(build, "failed", error)
+                self._fail(build, error)
             except Exception as error:
                 # The worker outlives whatever one build does.
                 log.exception("build %s of %s", build, job.reference)
                 text = f"the build of {job.reference} broke: {type(error).__name__}: {error}"
-                self._finish(build, "failed", SkerryError(text, remedy="See the server's log."))
+                self._fail(build, SkerryError(text, remedy="See the server's log."))
 
     def _run(self, build: str, job: Job) -> None:
         lines = _Lines(self._database, build)
@@ -237,6 +247,16 @@ class Builds:
             mine = builds.c.id == build
             done = {"state": "succeeded", "finished": self._clock()}
             connection.execute(update(builds).where(mine).values(done))
+
+    def _fail(self, build: str, error: SkerryError) -> None:
+        """Store why a build failed, as soon as there is room to."""
+        while True:
+            try:
+                return self._finish(build, "failed", error)
+            except NoSpaceError as full:
+                log.error("build %s has failed, which cannot be stored: %s", build, full)  # noqa: TRY400 (its text says it all)
+                if self._stopping.wait(_FULL_PAUSE_S):
+                    return None
 
     def _finish(self, build: str, state: State, error: SkerryError) -> None:
         told = {

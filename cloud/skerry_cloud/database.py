@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from skerry_cloud import space
 from skerry_contract.errors import ConflictError
 
 SCHEMA = 1
@@ -249,14 +250,30 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a view of one moment."""
-        with self._engine.connect() as connection, connection.begin():
+        """Give a view of one moment.
+
+        Raises:
+            NoSpaceError: The disk is full.
+        """
+        with (
+            space.told("the database cannot be read"),
+            self._engine.connect() as connection,
+            connection.begin(),
+        ):
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Give a transaction: all of it is on disk when the block ends well, else nothing."""
-        with self._writing, self._engine.connect() as plain:
+        """Give a transaction: all of it is on disk when the block ends well, else nothing.
+
+        Raises:
+            NoSpaceError: The disk is full.
+        """
+        with (
+            space.told("the database cannot be written"),
+            self._writing,
+            self._engine.connect() as plain,
+        ):
             connection = plain.execution_options(skerry_write=True)
             with connection.begin():
                 yield connection

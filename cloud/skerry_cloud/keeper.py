@@ -42,5 +42,5 @@ class Keeper:
         log.error("the broker has died; starting it again")
         try:
             self._process.restart()
-        except BrokerError as error:
+        except (BrokerError, OSError) as error:
             log.error("%s; next try in %.0f s", error, self._pause_s)  # noqa: TRY400 (its text says it all)

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from skerry_cloud import space
 from skerry_contract.errors import (
     BrokerError,
     ConflictError,
@@ -57,6 +58,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SkerryError, _skerry_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(OSError, _os_error)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -97,6 +99,13 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
         return answer(NotFoundError(f"there is nothing at {path}"), path=path)
     text = f"{request.method} {path}: {error.detail}"
     return answer(ContractError(text), path=path, status=error.status_code)
+
+
+async def _os_error(request: Request, error: Exception) -> JSONResponse:
+    path = request.url.path
+    if space.is_full(error):
+        return answer(space.no_space(f"{request.method} {path} was not done"), path=path)
+    return await _bug(request, error)
 
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:

@@ -46,6 +46,7 @@ class Services:
 
     Attributes:
         blobs_answer: Whether the blob store can be written.
+        disk_has_room: Whether the data folder's disk is not full.
         broker_answers: Whether the broker is connected.
     """
 
@@ -61,6 +62,7 @@ class Services:
     publisher: Publisher
     identification: Identification
     blobs_answer: Callable[[], bool]
+    disk_has_room: Callable[[], bool]
     broker_answers: Callable[[], bool]
 
 

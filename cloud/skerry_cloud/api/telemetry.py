@@ -51,10 +51,11 @@ def _wanted(
 
 @router.get("/healthz", response_class=Response)
 def healthz(services: Use) -> Response:
-    """Tell whether database, blobs and broker answer; no token needed."""
+    """Tell whether database, blobs, disk and broker answer; no token needed."""
     checks = {
         "database": lambda: _database_answers(services),
         "blobs": services.blobs_answer,
+        "disk": services.disk_has_room,
         "broker": services.broker_answers,
     }
     failed = [name for name, check in checks.items() if not _works(check)]

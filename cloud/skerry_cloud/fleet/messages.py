@@ -95,6 +95,10 @@ def _latest(found: Mapping[str, tuple[Any, float]]) -> Latest:
         state=Word(state[1], state[0]) if state else None,
         caps=value("caps"),
         health=value("health"),
-        heartbeat=Heartbeat(health[1], health[0].interval_s) if health and health[1] else None,
+        heartbeat=_heartbeat(*health) if health and health[1] else None,
         seen=max(received for _, received in found.values()),
     )
+
+
+def _heartbeat(health: Health, received: float) -> Heartbeat:
+    return Heartbeat(received, health.interval_s, health.boot)

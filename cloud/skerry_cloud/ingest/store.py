@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from skerry_cloud.clock import Clock
 from skerry_cloud.database import Database, devices, insert_new, positions, put, telemetry
 from skerry_cloud.fleet import messages
-from skerry_cloud.fleet.presence import is_stale_will
+from skerry_cloud.fleet.presence import is_stale
 from skerry_cloud.ingest.inbox import Items, Statement
 from skerry_cloud.ingest.sequences import Position, advance
 from skerry_contract.errors import SkerryError
@@ -81,7 +81,7 @@ def _keep_statement(connection: Connection, entry: Statement, outcome: Outcome) 
     if entry.kind == "state":
         said = messages.latest(connection, entry.device).get(entry.device, messages.Latest())
         known = said.state.state if said.state else None
-        if is_stale_will(entry.value, known):
+        if is_stale(entry.value, known):
             return
         if entry.value != known:
             # Whenever it was, it was after all that was heard before.

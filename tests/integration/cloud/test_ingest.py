@@ -141,6 +141,15 @@ def test_the_will_of_a_connection_that_was_followed_by_another_is_ignored(
     assert (device.seen()["presence"], device.seen()["state"]) == ("online", "ready")
 
 
+def test_a_goodbye_outweighs_the_heartbeat_that_it_overtook(device: FakeDevice) -> None:
+    device.say("state", State("disconnected", "b1", 5, WHEN))
+    device.say("health", Health("b1", WHEN, 60.0, {"late": 1.0}))
+    eventually(lambda: (device.seen()["health"] or {}).get("metrics") == {"late": 1.0})
+    assert device.seen()["presence"] == "offline"
+    device.say("state", State("ready", "b1", 6, WHEN))
+    eventually(lambda: device.seen()["presence"] == "online")
+
+
 def test_missed_heartbeats_make_a_device_unknown(device: FakeDevice) -> None:
     device.say("health", Health("b1", WHEN, 0.2))
     eventually(lambda: device.seen()["presence"] == "online")

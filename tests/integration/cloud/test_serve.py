@@ -1,5 +1,6 @@
 """The server as a process: how it starts, refuses to start, and ends."""
 
+import contextlib
 import json
 import os
 import select
@@ -7,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 import requests
 
 from support.mqtt import MqttClient
+from support.programs import need
 
 pytestmark = pytest.mark.integration
 
@@ -37,9 +39,12 @@ def command(data: Path, *more: str) -> list[str]:
 
 
 @contextmanager
-def serving(data: Path, *more: str) -> Iterator[Running]:
+def serving(data: Path, *more: str, within: Sequence[str] = ()) -> Iterator[Running]:
     with subprocess.Popen(
-        command(data, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*within, *command(data, *more)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         try:
@@ -75,6 +80,13 @@ def test_a_server_says_when_it_is_ready_and_ends_when_told(tmp_path: Path) -> No
             assert probe.connect_ex(("127.0.0.1", port)) != 0, "the broker outlives its server"
 
 
+def fill(path: Path) -> None:
+    """Write to ``path`` until its disk is full."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+
+
 def test_two_servers_never_share_a_data_folder(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as running:
         told = refusal(tmp_path / "data")
@@ -101,6 +113,42 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         told = refusal(tmp_path / "data", "--broker-port", port)
         assert f"port {port} of 127.0.0.1 is taken" in told
         assert "--broker-port" in told
+
+
+def test_a_full_disk_is_named_and_all_goes_on_once_there_is_room(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    script = 'mount -t tmpfs -o size=8m none "$0" && exec "$@"'
+    apart = [need("unshare", "util-linux"), "--user", "--map-root-user", "--mount"]
+    with serving(data, within=[*apart, "sh", "-c", script, str(data)]) as running:
+        inside = Path(f"/proc/{running.process.pid}/root{data}")
+        token = json.loads((inside / "login.json").read_text())["token"]
+
+        def ask(method: str, path: str, body: Any = None) -> requests.Response:
+            bearer = {"Authorization": f"Bearer {token}"}
+            url = running.ready["url"] + path
+            return requests.request(method, url, json=body, headers=bearer, timeout=30)
+
+        assert ask("POST", "/v1/devices", {"id": "before"}).status_code == 201
+        ballast = inside / "ballast"
+        fill(ballast)
+        tags = {f"tag-{number}": "x" * 1000 for number in range(100)}
+        answer = ask("POST", "/v1/devices", {"id": "during", "tags": tags})
+        assert answer.status_code == 507, answer.text
+        assert answer.json()["error"]["code"] == "NO_SPACE"
+        assert "disk is full" in answer.json()["error"]["text"]
+        assert answer.json()["error"]["remedy"]
+        identity = ask("POST", "/v1/devices/before/identity")
+        assert (identity.status_code, identity.json()["error"]["code"]) == (507, "NO_SPACE")
+        health = ask("GET", "/healthz")
+        assert (health.status_code, health.text) == (503, "not well: disk\n")
+        ballast.unlink()
+        assert ask("GET", "/healthz").status_code == 200
+        assert ask("POST", "/v1/devices", {"id": "after"}).status_code == 201
+        running.process.send_signal(signal.SIGTERM)
+        _, told = running.process.communicate(timeout=30)
+        assert running.process.returncode == 0, told
+        assert "Traceback" not in told
 
 
 def test_listening_beyond_this_machine_needs_tls(tmp_path: Path) -> None:

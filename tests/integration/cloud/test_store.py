@@ -125,8 +125,8 @@ def test_what_a_broker_repeats_from_memory_is_no_sign_of_life(database: Database
             return latest(connection)["cam"]
 
     assert (hear(10.0, retained=True).heartbeat, hear(10.0, retained=True).seen) == (None, 0.0)
-    assert hear(20.0, retained=False).heartbeat == Heartbeat(20.0, 60.0)
-    assert hear(30.0, retained=True).heartbeat == Heartbeat(20.0, 60.0)
+    assert hear(20.0, retained=False).heartbeat == Heartbeat(20.0, 60.0, "b1")
+    assert hear(30.0, retained=True).heartbeat == Heartbeat(20.0, 60.0, "b1")
 
 
 def test_numbers_are_given_out_once_to_many_threads(database: Database) -> None:
