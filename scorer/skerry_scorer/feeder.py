@@ -83,6 +83,7 @@ class Feeder:
         """Let ``run`` return after the input under way."""
         self._stopping = True
         self.hold()
+        self._forgive()
 
     async def run(self, scorer: Scorer) -> None:
         """Feed ``scorer`` until ``stop``; may be cancelled at any point without losing input."""
@@ -105,6 +106,10 @@ class Feeder:
 
     def _may_read(self) -> bool:
         return self.serving and not self._stopping
+
+    def _forgive(self) -> None:
+        for folder in self._folders.values():
+            folder.forgive()
 
     async def _feed(self, scorer: Scorer, look: Look) -> None:
         outcome = await self._worker.call(lambda: self._score(scorer, look))
@@ -132,13 +137,17 @@ class Feeder:
             folder.release()
 
     def _score(self, scorer: Scorer, look: Look) -> _Outcome | None:
+        folder = self._folders[look.input]
         try:
-            data = self._folders[look.input].read(look)
-            if data is None:
-                return None
-            begun = time.perf_counter()
-            result = scorer.run(data)
-            ms = (time.perf_counter() - begun) * 1000
+            with folder.under_way(look):
+                if self._stopping:  # since this file was chosen; nobody else wipes the note now
+                    folder.forgive()
+                data = folder.read(look)
+                if data is None:
+                    return None
+                begun = time.perf_counter()
+                result = scorer.run(data)
+                ms = (time.perf_counter() - begun) * 1000
         except UnusableFileError as error:
             return _failed(look, str(error))
         except RunFailedError as error:

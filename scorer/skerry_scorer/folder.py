@@ -10,13 +10,14 @@ import fcntl
 import logging
 import os
 import stat
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from skerry_scorer.golden import as_input
 from skerry_scorer.settings import FolderInput
+from skerry_scorer.under_way import Key, UnderWay
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,9 @@ FAILED_FOLDER = "failed"
 """Where files go that could not be scored, below the input folder."""
 ERROR_SUFFIX = ".error.txt"
 """What is added to such a file's name for the file that says why."""
+MAX_ENDS = 2
+"""How often a file may have ended the process before it counts as failed. Once proves nothing:
+somebody may have killed the process while it happened to score this file."""
 KEEP_FAILED = 100
 """Most files that are kept there; the oldest go first."""
 KEEP_FAILED_BYTES = 64 * 1024 * 1024
@@ -49,6 +53,11 @@ class Look:
     size: int
     mtime_ns: int
     inode: int
+
+    @property
+    def key(self) -> Key:
+        """What makes it the same file with the same content, to another process too."""
+        return self.name, self.size, self.mtime_ns, self.inode
 
 
 class UnusableFileError(Exception):
@@ -94,7 +103,7 @@ def surplus(kept: Sequence[Look]) -> list[Look]:
 
 
 class InputFolder:
-    """One input folder; every method may block and belongs into the worker thread.
+    """One input folder; methods may block and belong into the worker thread, ``forgive`` excepted.
 
     Args:
         name: Name of the input.
@@ -107,6 +116,7 @@ class InputFolder:
         self._settings = settings
         self._max_bytes = max_bytes
         self._folder = -1
+        self._note = UnderWay()
         self._last_trouble = ""
 
     def scan(self) -> list[Look]:
@@ -129,9 +139,30 @@ class InputFolder:
 
     def release(self) -> None:
         """Let others read the folder."""
+        self._note.close()
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1
+
+    @contextmanager
+    def under_way(self, look: Look) -> Iterator[None]:
+        """Note for the next process that this file is being scored, for as long as it is.
+
+        Raises:
+            UnusableFileError: It has ended the process too often.
+        """
+        ended = self._note.ended(look.key)
+        if ended >= MAX_ENDS:
+            raise UnusableFileError(f"ended the process {ended} times while it was scored")
+        self._note.begin(look.key)
+        try:
+            yield
+        finally:
+            self._note.wipe()
+
+    def forgive(self) -> None:
+        """Do not hold it against the file under way if the process ends now; from any thread."""
+        self._note.wipe()
 
     def read(self, look: Look) -> str | bytes | None:
         """Return the content as ``run()`` gets it, or None if the file is gone or has changed.
@@ -170,10 +201,7 @@ class InputFolder:
         Raises:
             OSError: It cannot be moved.
         """
-        with suppress(FileExistsError):
-            os.mkdir(FAILED_FOLDER, dir_fd=self._folder)
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        failed = os.open(FAILED_FOLDER, flags, dir_fd=self._folder)
+        failed = _open_failed(self._folder)
         try:
             with suppress(FileNotFoundError):
                 if self._unchanged(look):
@@ -200,7 +228,19 @@ class InputFolder:
             if error.errno == errno.EWOULDBLOCK:
                 return False
             raise
+        self._open_note()
         return True
+
+    def _open_note(self) -> None:
+        try:
+            failed = _open_failed(self._folder)
+        except OSError as error:
+            log.warning("input %s, %s: %s", self._name, FAILED_FOLDER, error)
+            return
+        try:
+            self._note.open(failed)
+        finally:
+            os.close(failed)
 
     def _unchanged(self, look: Look) -> bool:
         seen = os.stat(look.name, dir_fd=self._folder, follow_symlinks=False)
@@ -210,6 +250,13 @@ class InputFolder:
         if trouble and trouble != self._last_trouble:
             log.warning("input %s, %s: %s", self._name, self._settings.folder, trouble)
         self._last_trouble = trouble
+
+
+def _open_failed(folder: int) -> int:
+    with suppress(FileExistsError):
+        os.mkdir(FAILED_FOLDER, dir_fd=folder)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(FAILED_FOLDER, flags, dir_fd=folder)
 
 
 def _files(folder: int, input_name: str) -> list[Look]:

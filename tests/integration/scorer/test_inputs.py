@@ -33,7 +33,7 @@ def serving(host: ScorerHost, inputs: Path, pattern: str = "*") -> ScorerHost:
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_file())
+    return sorted(path.name for path in folder.glob("[!.]*") if path.is_file())
 
 
 def test_results_reach_the_agent_in_order_and_the_files_go(
@@ -231,14 +231,93 @@ def test_killed_again_and_again_the_host_loses_nothing(
     assert len(agent.items) <= 203  # at most one again for each kill
 
 
+def noted(inputs: Path) -> bytes:
+    """Return what the note about the file that is being scored says, b"" if there is none."""
+    note = inputs / "failed" / ".under-way"
+    return note.read_bytes().split(b"\n")[0] if note.exists() else b""
+
+
+def waits_for(gate: Path) -> str:
+    return (
+        "import pathlib, time\ndef init(): ...\n"
+        f"def run(data):\n    while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.01)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "end", ["os._exit(7)", "ctypes.string_at(0)", "os.kill(os.getpid(), signal.SIGKILL)"]
+)
+def test_a_file_that_ends_the_process_twice_is_set_aside_and_the_next_is_scored(
+    make_host: MakeHost, inputs: Path, listen: Listen, end: str
+) -> None:
+    host = make_host(
+        "import ctypes, os, signal\ndef init(): ...\n"
+        f"def run(data):\n    if data == b'poison': {end}\n    return len(data)\n"
+    )
+    agent = listen(host.run_dir)
+    put(inputs, "poison.png", b"poison", age_s=9)
+    put(inputs, "next.png", b"1234")
+    for _ in range(2):
+        serving(host, inputs)
+        assert host.wait() != 0
+        assert files(inputs) == ["next.png", "poison.png"]
+    serving(host, inputs)
+    eventually(lambda: not files(inputs))
+
+    assert files(inputs / "failed") == ["poison.png", "poison.png.error.txt"]
+    said = "ended the process 2 times while it was scored"
+    assert (inputs / "failed" / "poison.png.error.txt").read_text() == said + "\n"
+    event, result = agent.items
+    assert event["event"] == "scoring-failed"
+    assert event["data"]["text"] == f"frames/poison.png: {said}"
+    assert (result["data"]["file"], result["data"]["result"]) == ("next.png", 4)
+    assert (host.status()["scored"], host.status()["failed"]) == (1, 1)
+
+
+def test_a_file_that_is_scored_during_one_kill_is_scored_after_it(
+    make_host: MakeHost, inputs: Path, listen: Listen, tmp_path: Path
+) -> None:
+    host = make_host(waits_for(tmp_path / "gate"))
+    agent = listen(host.run_dir)
+    put(inputs, "innocent.png", b"1")
+    serving(host, inputs)
+    eventually(lambda: b"innocent.png" in noted(inputs))
+    host.kill()
+    (tmp_path / "gate").touch()
+    serving(host, inputs)
+    eventually(lambda: not files(inputs))
+    assert [item["data"]["file"] for item in agent.items] == ["innocent.png"]
+    assert files(inputs / "failed") == []
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["cut short", "killed while it drains"])
+def test_a_file_is_not_blamed_for_the_end_of_a_host_that_was_told_to_end(
+    make_host: MakeHost, inputs: Path, listen: Listen, tmp_path: Path, *, kill: bool
+) -> None:
+    host = make_host(waits_for(tmp_path / "gate"), SKERRY_DRAIN_S="60" if kill else "0")
+    agent = listen(host.run_dir)
+    put(inputs, "slow.png", b"1")
+    for _ in range(3):
+        serving(host, inputs)
+        eventually(lambda: b"slow.png" in noted(inputs))
+        assert host.process is not None
+        host.process.terminate()
+        if kill:
+            eventually(lambda: not noted(inputs))
+            host.kill()
+        else:
+            assert host.wait() == 4
+    (tmp_path / "gate").touch()
+    serving(host, inputs)
+    eventually(lambda: not files(inputs))
+    assert [item["data"]["file"] for item in agent.items] == ["slow.png"]
+
+
 def test_sigterm_finishes_the_file_under_way_and_leaves_the_others(
     make_host: MakeHost, inputs: Path, listen: Listen, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    host = make_host(
-        "import pathlib, time\ndef init(): ...\n"
-        f"def run(data):\n    while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.01)\n"
-    )
+    host = make_host(waits_for(gate))
     agent = listen(host.run_dir)
     for name in "ab":
         put(inputs, name, b"1")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skerry_scorer import under_way
 from skerry_scorer.folder import (
     KEEP_FAILED,
     KEEP_FAILED_BYTES,
@@ -173,6 +174,82 @@ def test_failed_does_not_grow_without_end(folder: InputFolder, tmp_path: Path) -
         file.write_bytes(b"1")
         os.utime(file, ns=(i, i))
         folder.set_aside(only(folder), "why")
-    left = sorted(path.name for path in (tmp_path / "failed").iterdir())
+    left = sorted(path.name for path in (tmp_path / "failed").glob("[!.]*"))
     assert len(left) == 2 * KEEP_FAILED
     assert left[0] == "0003.png"
+
+
+def end_while_under_way(place: Path) -> None:
+    """Leave a folder as a process does that ends while it scores the only file."""
+    folder = InputFolder("in", FolderInput(place), max_bytes=10)
+    with folder.under_way(only(folder)):
+        note = (place / "failed" / ".under-way").read_bytes()
+    folder.release()
+    (place / "failed" / ".under-way").write_bytes(note)
+
+
+def test_a_file_that_has_ended_two_processes_is_not_scored_by_a_third(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    for _ in range(2):
+        end_while_under_way(tmp_path)
+    folder = InputFolder("in", FolderInput(tmp_path), max_bytes=10)
+    seen = only(folder)
+    with (
+        pytest.raises(UnusableFileError, match="ended the process 2 times while it was scored"),
+        folder.under_way(seen),
+    ):
+        pass
+    folder.set_aside(seen, "why")
+    (tmp_path / "a").write_bytes(b"2")
+    with folder.under_way(only(folder)):
+        pass
+
+
+def test_another_file_of_the_same_name_is_not_blamed_for_the_first(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    for _ in range(2):
+        end_while_under_way(tmp_path)
+    (tmp_path / "a").write_bytes(b"22")
+    end_while_under_way(tmp_path)
+
+
+def test_what_was_scored_or_forgiven_is_not_held_against_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    for _ in range(3):
+        folder = InputFolder("in", FolderInput(tmp_path), max_bytes=10)
+        with folder.under_way(only(folder)):
+            folder.forgive()
+            assert (tmp_path / "failed" / ".under-way").read_bytes().startswith(b"\n")
+        folder.release()
+
+
+def test_files_are_scored_where_the_note_cannot_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "failed").touch()
+    (tmp_path / "a").write_bytes(b"1")
+    folder = InputFolder("in", FolderInput(tmp_path, "a"), max_bytes=10)
+    with folder.under_way(only(folder)):
+        assert folder.read(only(folder)) == b"1"
+
+
+keys = st.tuples(st.binary(min_size=1, max_size=255).map(os.fsdecode), *[st.integers(0, 2**63)] * 3)
+
+
+@given(keys, st.integers(0, 9), st.binary(max_size=300))
+def test_a_note_is_read_as_it_was_written_over_a_longer_one(
+    key: tuple[str, int, int, int], ended: int, rest: bytes
+) -> None:
+    note = under_way.spell(key, ended)
+    assert len(note) <= under_way.MAX_NOTE_BYTES
+    assert under_way.parse(note + rest) == (key, ended + 1)
+    assert under_way.parse(b"\n" + note) is None
+
+
+@given(st.binary())
+def test_a_note_of_another_making_is_none(note: bytes) -> None:
+    assert under_way.parse(note) is None
+    assert under_way.parse(note + b"\n") is None
+
+
+@pytest.mark.parametrize("note", ["3", "[]", "{}", '["a"]', '["a",1,2,3,true]', "[" * 4000])
+def test_a_note_of_another_shape_is_none(note: str) -> None:
+    assert under_way.parse(note.encode() + b"\n") is None

@@ -1,0 +1,96 @@
+"""A note of which file is being scored, kept outside the process: what ends the process is known.
+
+An input that crashes the interpreter, or that takes all memory, leaves nobody who could set it
+aside. So the note is written before ``run()`` and wiped after it; the next process that finds a
+file in it knows whom the last one died of. It has to outlive the process and not the machine:
+nothing is synced.
+"""
+
+import json
+import logging
+import os
+import threading
+
+log = logging.getLogger(__name__)
+
+NOTE = ".under-way"
+"""Name of the note, in the folder for files that failed: hidden, so it is no input itself."""
+MAX_NOTE_BYTES = 4096
+"""Longest note that is read; the longest name, each byte escaped, fits."""
+
+Key = tuple[str, int, int, int]
+"""Name, size, time and inode of a file: the same ones are the same content."""
+
+
+class UnderWay:
+    """The note of one input folder.
+
+    All belongs into the thread of ``run()``, except that ``wipe`` may be called from any. Where the
+    note cannot be kept, files are scored without it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # a descriptor that was closed may be another file by now
+        self._file = -1
+        self._found: tuple[Key, int] | None = None
+
+    def open(self, folder: int) -> None:
+        """Read the note that the last process left in ``folder``, and keep the next one there."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._file = os.open(NOTE, flags, 0o644, dir_fd=folder)
+            self._found = parse(os.pread(self._file, MAX_NOTE_BYTES, 0))
+        except OSError as error:
+            log.warning("%s cannot be kept: %s", NOTE, error)
+
+    def close(self) -> None:
+        """Let go of the note, which stays where it is."""
+        with self._lock:
+            if self._file >= 0:
+                os.close(self._file)
+            self._file = -1
+            self._found = None
+
+    def ended(self, key: Key) -> int:
+        """Return how many processes in a row have ended while they scored this file."""
+        return self._found[1] if self._found is not None and self._found[0] == key else 0
+
+    def begin(self, key: Key) -> None:
+        """Note that the file is being scored."""
+        self._write(spell(key, self.ended(key)))
+
+    def wipe(self) -> None:
+        """Note that no file is being scored, or none whose fault it is if the process ends now."""
+        self._write(b"\n")
+
+    def _write(self, line: bytes) -> None:
+        # One write, so that a process that dies leaves the old note or the new one; what is left
+        # of a longer one lies behind the end of the line.
+        with self._lock:
+            if self._file >= 0:
+                try:
+                    os.pwrite(self._file, line, 0)
+                except OSError as error:
+                    log.warning("%s cannot be written: %s", NOTE, error)
+
+
+def spell(key: Key, ended: int) -> bytes:
+    """Return the note about a file that has ended ``ended`` processes before this one."""
+    return json.dumps([*key, ended]).encode() + b"\n"
+
+
+def parse(note: bytes) -> tuple[Key, int] | None:
+    """Return the file that a note is about, and how many processes have ended on it by now.
+
+    None if no file was being scored, or if the note is not one of ours.
+    """
+    line, end, _ = note.partition(b"\n")
+    try:
+        name, *numbers = json.loads(line) if end else ("",)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    whole = all(type(number) is int for number in numbers)
+    if not isinstance(name, str) or len(numbers) != 4 or not whole:
+        return None
+    size, mtime_ns, inode, ended = numbers
+    return (name, size, mtime_ns, inode), ended + 1
