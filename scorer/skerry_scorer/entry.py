@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import json
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,17 @@ class Scorer:
     def __init__(self, script: Path, run: Callable[[Any], Any]) -> None:
         self._script = script
         self._run = run
+        self._begun: float | None = None
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the present ``run()`` has taken so far; 0 if none is under way.
+
+        May be asked from any thread. Writing the result as JSON counts too: that may run code of
+        the script as well.
+        """
+        begun = self._begun
+        return time.monotonic() - begun if begun is not None else 0.0
 
     @classmethod
     def load(cls, app_root: Path, entry_script: str) -> "Scorer":
@@ -79,6 +91,13 @@ class Scorer:
         Raises:
             RunFailedError: It raised, or what it returned cannot be written as JSON.
         """
+        self._begun = time.monotonic()
+        try:
+            return self._run_as_json(data)
+        finally:
+            self._begun = None
+
+    def _run_as_json(self, data: str | bytes) -> bytes:
         try:
             result = self._run(data)
         except (Exception, SystemExit) as error:

@@ -109,7 +109,7 @@ class Host:
             part.cancel()
         for part in done:
             part.result()  # a fault of the host must not look like a clean end
-        if self._worker.busy_s:
+        if self._worker.busy:
             log.warning("run() has not returned within %g s", drain_s)
             return CUT_SHORT
         return DONE

@@ -88,7 +88,7 @@ class Routes:
                 "scored": self._counts.scored,
                 "failed": self._counts.failed,
                 "waiting": self._worker.waiting,
-                "busy_s": round(self._worker.busy_s, 3),
+                "busy_s": round(self.scorer.busy_s, 3) if self.scorer else 0.0,
             }
         )
 

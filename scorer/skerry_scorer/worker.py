@@ -7,7 +7,6 @@ computes; and the script sees one call after the other, always from the same thr
 import asyncio
 import queue
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -27,7 +26,7 @@ class Worker:
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]]] = (
             queue.SimpleQueue()
         )
-        self._begun: float | None = None
+        self._busy = False
         threading.Thread(target=self._work, name="scorer", daemon=True).start()
 
     @property
@@ -36,10 +35,9 @@ class Worker:
         return self._calls.qsize()
 
     @property
-    def busy_s(self) -> float:
-        """Seconds that the call under way has taken so far; 0 if there is none."""
-        begun = self._begun
-        return time.monotonic() - begun if begun is not None else 0.0
+    def busy(self) -> bool:
+        """Whether a call is under way."""
+        return self._busy
 
     async def call(self, function: Callable[[], T]) -> T:
         """Return what ``function`` returns; if cancelled before it begins, it never does."""
@@ -55,13 +53,13 @@ class Worker:
     def _one(self, function: Callable[[], Any], future: asyncio.Future[Any]) -> None:
         if future.cancelled():
             return
-        self._begun = time.monotonic()
+        self._busy = True
         result, error = None, None
         try:
             result = function()
         except BaseException as raised:  # noqa: BLE001 - it belongs to whoever awaits the future
             error = raised
-        self._begun = None
+        self._busy = False
         with suppress(RuntimeError):  # the loop is closed: the process ends
             self._loop.call_soon_threadsafe(_settle, future, result, error)
 

@@ -122,8 +122,8 @@ def test_status_and_health_are_answered_while_init_and_run_compute(
         f"def run(data):\n    while pathlib.Path({str(gate)!r}).exists(): time.sleep(0.01)\n"
     ).start()
     eventually((host.run_dir / "host.sock").exists)
-    eventually(lambda: host.status()["busy_s"] > 0)
-    assert host.status()["ready"] is False
+    status = host.status()
+    assert (status["ready"], status["busy_s"]) == (False, 0.0)
     assert host.request("GET", "/").status == 503
     early = host.score(b"1")
     assert (early.status, early.headers["retry-after"]) == (503, "1")

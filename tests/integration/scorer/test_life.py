@@ -149,10 +149,17 @@ def _score_in_vain(host: ScorerHost) -> None:
         host.score(b"")
 
 
-def test_sigterm_during_init_ends_it_at_once(make_host: MakeHost) -> None:
-    host = make_host("import time\ndef init(): time.sleep(3600)\ndef run(data): ...\n").start()
-    eventually((host.run_dir / "host.sock").exists)
-    eventually(lambda: host.status()["busy_s"] > 0)
+def test_sigterm_during_init_ends_it_at_once_and_init_is_no_time_of_run(
+    make_host: MakeHost, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    host = make_host(
+        "import pathlib, time\n"
+        f"def init():\n    pathlib.Path({str(begun)!r}).touch()\n    time.sleep(3600)\n"
+        "def run(data): ...\n"
+    ).start()
+    eventually(begun.exists)
+    assert (host.status()["ready"], host.status()["busy_s"]) == (False, 0.0)
     assert host.terminate() == 0
 
 

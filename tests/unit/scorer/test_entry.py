@@ -82,3 +82,24 @@ def test_a_result_without_end_is_a_failure(tmp_path: Path) -> None:
 )
 def test_results_are_compact_json(value: Any, text: str) -> None:
     assert to_json(value) == text.encode()
+
+
+def test_the_time_of_a_run_counts_from_its_beginning_to_its_end(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    def run(data: str | bytes) -> int:
+        if data == b"bad":
+            raise ValueError
+        while not scorer.busy_s:
+            pass
+        seen.append(scorer.busy_s)
+        return 1
+
+    scorer = Scorer(tmp_path / "score.py", run)
+    assert scorer.busy_s == 0.0
+    scorer.run(b"")
+    assert seen[0] > 0
+    assert scorer.busy_s == 0.0
+    with pytest.raises(RunFailedError):
+        scorer.run(b"bad")
+    assert scorer.busy_s == 0.0
