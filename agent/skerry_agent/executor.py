@@ -16,7 +16,14 @@ from skerry_agent.core.plan import Key
 from skerry_agent.core.watch import Seen
 from skerry_agent.inlet import Inlet, Store
 from skerry_agent.pull import Puller, stored
-from skerry_agent.runtimes import Exited, InstanceSpec, InstanceStatus, Running, Runtime
+from skerry_agent.runtimes import (
+    STOP_GRACE_S,
+    Exited,
+    InstanceSpec,
+    InstanceStatus,
+    Running,
+    Runtime,
+)
 from skerry_agent.store import BlobStore
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.errors import NotFoundError, ProbeError, RuntimeFailedError
@@ -187,13 +194,16 @@ class Executor:
         }
         self._runtime.start(InstanceSpec(key, image, spec.run, run_dir, inputs))
 
-    def stop(self, key: Key) -> None:
-        """Stop an instance and clear what is left of it.
+    def stop(self, key: Key, *, kill: bool = False) -> None:
+        """Stop an instance and clear what is left of it; ``kill`` one that is beyond asking.
+
+        A scorer host holds an input against itself only if it was killed without being asked: that
+        is how an input that hangs is set aside in the end.
 
         Raises:
             RuntimeFailedError: It is still there.
         """
-        self._runtime.stop(key)
+        self._runtime.stop(key, grace_s=0 if kill else STOP_GRACE_S)
         self._ends.pop(key, None)
         inlet = self._inlets.pop(key, None)
         if inlet is not None:

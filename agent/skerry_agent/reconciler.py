@@ -338,7 +338,9 @@ class Reconciler:
             if error is not None:
                 log.warning("stop %s: %s", key.module, error)
 
-        self._jobs.run(key, lambda: self._executor.stop(key), done)
+        seen = self.world.instances.get(key)
+        kill = seen is not None and seen.life is Life.UNHEALTHY
+        self._jobs.run(key, lambda: self._executor.stop(key, kill=kill), done)
 
     def _prove(self, key: Key) -> None:
         watch, spec = self._watches[key], self._specs()[key]

@@ -21,6 +21,7 @@ from support.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
 
+ECHO = Path(__file__).parents[2] / "module-templates" / "echo"
 MakeEdge = Callable[..., Edge]
 
 
@@ -272,6 +273,37 @@ def fill(disk: Path, spare_mb: int) -> Path:
             except OSError:
                 continue
     return path
+
+
+# --- inputs -----------------------------------------------------------------------------------
+
+
+def test_an_input_that_hangs_is_set_aside_in_the_end_and_the_next_one_is_scored(
+    site: Site, edge: MakeEdge
+) -> None:
+    sleeper = site.folder / "sleeper"
+    shutil.copytree(ECHO, sleeper, dirs_exist_ok=True)
+    script = (ECHO / "score.py").read_text()
+    hangs = "\n\nimport time\nscore = run\n\n\ndef run(data):\n    if 'hang' in data:\n"
+    hangs += "        time.sleep(1e5)\n    return score(data)\n"
+    (sleeper / "score.py").write_text(script + hangs)
+    (sleeper / "golden.json").unlink(missing_ok=True)
+    site.skerry.ok("module", "build", sleeper, "-n", "sleeper")
+    device = edge(site, "patient")
+    device.start()
+    probe = {"interval_s": 1, "timeout_s": 1, "failures": 2, "run_deadline_s": 1}
+    device.until_committed(
+        site.push(device.name, device.name, "sleeper:1", inputs=INPUTS, probe=probe)
+    )
+
+    poison = device.drop(b'{"hang": 1}', "poison.json")
+    name = device.drop(b'{"fine": 1}', "fine.json")
+    eventually((device.frames / "failed" / poison).exists, 90, why="it to be set aside")
+    eventually(lambda: not (device.frames / name).exists(), 30, why="the next one to be scored")
+    reported = site.device(device.name)["reported"]
+    (module,) = reported["modules"].values()
+    assert (module["state"], module["restarts"]) == ("serving", 2)
+    device.stop()
 
 
 # --- people -----------------------------------------------------------------------------------

@@ -123,6 +123,8 @@ class Runtime(Protocol):
     def stop(self, key: Key, *, grace_s: float = STOP_GRACE_S) -> None:
         """Ask an instance to end, kill it after ``grace_s`` seconds, and clear what is left.
 
+        With no grace at all it is killed without being asked.
+
         Stopping what does not run is no error.
 
         Raises:

@@ -172,13 +172,14 @@ class DockerRuntime:
     def stop(self, key: Key, *, grace_s: float = STOP_GRACE_S) -> None:
         """See ``Runtime.stop``."""
         name, seconds = self._name(key), math.ceil(grace_s)
-        self._engine.call(
-            "POST",
-            f"/containers/{name}/stop",
-            query={"t": seconds},
-            accept=(404,),
-            timeout_s=seconds + CALL_S,
-        )
+        if seconds > 0:
+            self._engine.call(
+                "POST",
+                f"/containers/{name}/stop",
+                query={"t": seconds},
+                accept=(404,),
+                timeout_s=seconds + CALL_S,
+            )
         self._remove(name)
 
     def instances(self) -> Mapping[Key, InstanceStatus]:

@@ -104,7 +104,8 @@ class ProcessRuntime:
     def stop(self, key: Key, *, grace_s: float = STOP_GRACE_S) -> None:
         """See ``Runtime.stop``."""
         folder = self._folder(key)
-        for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGUSR1, _KILL_S)):
+        asked = ((signal.SIGTERM, grace_s),) if grace_s > 0 else ()
+        for number, wait_s in (*asked, (signal.SIGUSR1, _KILL_S)):
             if not _signal_and_wait(folder, number, wait_s):
                 break
         else:

@@ -182,6 +182,13 @@ def test_what_does_not_listen_is_killed_after_its_grace(bench: Bench, python: Oc
     assert bench.runtime.instances() == {}
 
 
+def test_what_gets_no_grace_is_killed_without_being_asked(bench: Bench, python: OciImage) -> None:
+    bench.runtime.start(bench.spec(bench.prepare(python), "sleep"))
+    bench.up()
+    bench.runtime.stop(KEY, grace_s=0)
+    assert bench.runtime.instances() == {}
+
+
 def test_nothing_that_a_module_started_outlives_it(bench: Bench, python: OciImage) -> None:
     mark = f"{bench.run_dir()}"
     bench.runtime.start(bench.spec(bench.prepare(python), "spread", env={"MARK": mark}))
