@@ -225,6 +225,8 @@ class FakeCloud:
     def _telemetry(self, query: dict[str, str], _body: bytes) -> Any:
         wanted = {key: query[key] for key in ("device", "module", "stream") if key in query}
         limit = int(query.get("limit", 100))
+        if not 1 <= limit <= 1000:
+            raise RefusalError(422, "CONTRACT", "limit: not from 1 to 1000")
         found = [
             (number, item)
             for number, item in enumerate(self.telemetry, 1)

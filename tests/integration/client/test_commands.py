@@ -359,6 +359,31 @@ def test_watching_gives_up_in_time_and_names_who_is_missing(
     assert "[DEADLINE]" in done.stderr
 
 
+def stored(device: str, seq: int) -> dict[str, Any]:
+    item = {"device": device, "module": "cam", "stream": "scores", "boot": "b1"}
+    return {**item, "seq": seq, "ts": f"T{seq}", "data": {}}
+
+
+@pytest.mark.parametrize("count", [500, 501, 2000, 10_000])
+@pytest.mark.parametrize("device", ["porch", "attic"])
+def test_more_telemetry_than_fits_one_answer_comes_whole_and_in_order(
+    skerry: Skerry, cloud: FakeCloud, device: str, count: int
+) -> None:
+    # The porch spoke long ago, the attic now and then, and the cellar most of the time.
+    cloud.devices |= {name: {"id": name} for name in ("porch", "attic", "cellar")}
+    cloud.telemetry += [stored("porch", seq) for seq in range(1, 4001)]
+    for seq in range(1, 4001):
+        cloud.telemetry += [stored("cellar", 3 * seq + more) for more in range(3)]
+        cloud.telemetry.append(stored("attic", seq))
+
+    shown = skerry.ok(
+        *("telemetry", "tail", "--no-follow", "-n", count, "--device", device, "--output", "json")
+    )
+
+    wanted = list(range(1, 4001))[-count:]
+    assert [json.loads(row)["seq"] for row in shown.splitlines()] == wanted
+
+
 def test_telemetry_is_one_line_an_item_and_one_json_a_line(
     skerry: Skerry, cloud: FakeCloud
 ) -> None:
