@@ -15,7 +15,7 @@ from skerry.session import Session, with_session
 WAIT_S = 25.0
 """Seconds that one request waits for the first item; below what proxies cut off."""
 PAGE = 500
-"""Items that one request asks for; the server allows 1000, and an answer is bounded in bytes too."""
+"""Items that one request asks for; the server allows 1000, but an answer has a byte limit."""
 
 
 @click.group()
@@ -39,6 +39,9 @@ def telemetry() -> None:
 @with_session
 def tail(session: Session, /, lines: int, *, follow: bool, **which: str | None) -> None:
     """Show the newest items, and then each one as it comes; one line each."""
+    if which["device"] is not None:
+        # What nobody has said and who is not there would look the same.
+        session.api.device(which["device"])
     for item in items(session.api, TelemetryQuery(**which), lines, follow=follow):
         session.output.line(item, _text(item))
 

@@ -370,7 +370,9 @@ def test_more_telemetry_than_fits_one_answer_comes_whole_and_in_order(
     skerry: Skerry, cloud: FakeCloud, device: str, count: int
 ) -> None:
     # The porch spoke long ago, the attic now and then, and the cellar most of the time.
-    cloud.devices |= {name: {"id": name} for name in ("porch", "attic", "cellar")}
+    cloud.devices |= {
+        name: {"id": name, "presence": "online"} for name in ("porch", "attic", "cellar")
+    }
     cloud.telemetry += [stored("porch", seq) for seq in range(1, 4001)]
     for seq in range(1, 4001):
         cloud.telemetry += [stored("cellar", 3 * seq + more) for more in range(3)]
@@ -387,6 +389,7 @@ def test_more_telemetry_than_fits_one_answer_comes_whole_and_in_order(
 def test_telemetry_is_one_line_an_item_and_one_json_a_line(
     skerry: Skerry, cloud: FakeCloud
 ) -> None:
+    skerry.ok("device", "add", "porch")
     for number in range(1, 4):
         item = {"device": "porch", "module": "cam", "stream": "scores", "boot": "b1"}
         cloud.telemetry.append({**item, "seq": number, "ts": f"T{number}", "data": {"n": number}})
@@ -398,7 +401,16 @@ def test_telemetry_is_one_line_an_item_and_one_json_a_line(
     ]
     rows = skerry.ok("telemetry", "tail", "--no-follow", "--output", "json").splitlines()
     assert [json.loads(row)["seq"] for row in rows] == [1, 2, 3]
+
+
+def test_telemetry_of_a_quiet_device_is_empty_and_of_an_unknown_one_is_not_found(
+    skerry: Skerry,
+) -> None:
+    skerry.ok("device", "add", "attic")
     assert skerry.ok("telemetry", "tail", "--no-follow", "--device", "attic") == ""
+    done = skerry("telemetry", "tail", "--device", "nosuch")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no device nosuch [NOT_FOUND]" in done.stderr
 
 
 # --- logins and failures --------------------------------------------------------------------------
