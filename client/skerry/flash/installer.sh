@@ -130,7 +130,7 @@ start() {
         return
     fi
     systemctl restart skerry-agent.service
-    echo "The agent runs. Look at it with: systemctl status skerry-agent"
+    echo "The agent runs. Look at it with: sudo -u skerry $home/run.sh status"
 }
 
 root= extract_to= start_now=yes
@@ -152,6 +152,7 @@ if [ -n "$extract_to" ]; then
     unpack "$extract_to"
     rm "$extract_to/skerry-agent.service"
     echo "Start the agent with: $extract_to/run.sh"
+    echo "Look at it with: $extract_to/run.sh status"
     exit 0
 fi
 

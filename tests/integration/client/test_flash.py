@@ -72,6 +72,35 @@ def test_run_sh_starts_the_agent_of_its_own_folder_from_anywhere(porch: Path) ->
     assert done.stdout.strip() == f"{['run', '--home', home, '--verbose']} {home}/lib"
 
 
+@pytest.mark.parametrize(
+    ("typed", "passed"),
+    [
+        ([], ["run", "--home", "HOME"]),
+        (["run"], ["run", "--home", "HOME"]),
+        (["run", "--log-level", "debug"], ["run", "--home", "HOME", "--log-level", "debug"]),
+        (["status"], ["status", "--home", "HOME"]),
+        (["check", "--output", "json"], ["check", "--home", "HOME", "--output", "json"]),
+        (["clear-bad"], ["clear-bad", "--home", "HOME"]),
+    ],
+)
+def test_run_sh_passes_commands_on(porch: Path, typed: list[str], passed: list[str]) -> None:
+    agent = porch / "lib/skerry_agent/__main__.py"
+    agent.write_text("import json, sys; print(json.dumps(sys.argv[1:]))")
+    done = run(porch / "run.sh", *typed)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [str(porch) if word == "HOME" else word for word in passed]
+
+
+def test_the_agent_of_a_flashed_folder_answers(porch: Path) -> None:
+    status = run(porch / "run.sh", "status")
+    assert (status.returncode, status.stderr) == (3, "")
+    assert "not running" in status.stdout
+    assert json.loads(run(porch / "run.sh", "clear-bad", "--output", "json").stdout)["asked"]
+    wrong = run(porch / "run.sh", "stauts")
+    assert wrong.returncode == 2
+    assert "clear-bad" in wrong.stderr
+
+
 def test_run_sh_says_what_is_missing_where_there_is_no_python(porch: Path, tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
