@@ -244,6 +244,22 @@ def test_an_installer_unpacks_to_a_device_folder(installer: Path, tmp_path: Path
     assert again.returncode == 1
 
 
+@pytest.mark.parametrize("there", ["thesis.pdf", ".hidden"])
+def test_an_installer_does_not_unpack_among_something_else(
+    installer: Path, tmp_path: Path, there: str
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / there).write_bytes(b"five years")
+    done = run("/bin/sh", installer, "--extract-only", tmp_path / "mine")
+    assert done.returncode == 1
+    assert "is not empty" in done.stderr
+    assert names(tmp_path / "mine") == [there]
+    onto = run("/bin/sh", installer, "--extract-only", tmp_path / "mine" / there)
+    assert (onto.returncode, "is no folder" in onto.stderr) == (1, True)
+    (tmp_path / "empty").mkdir()
+    assert run("/bin/sh", installer, "--extract-only", tmp_path / "empty").returncode == 0
+
+
 def test_a_damaged_installer_installs_nothing(installer: Path, tmp_path: Path) -> None:
     data = bytearray(installer.read_bytes())
     data[-100] ^= 1
