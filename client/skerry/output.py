@@ -1,6 +1,7 @@
 """What people and programs get to see: results on stdout, everything else on stderr.
 
-With ``--output json`` stdout holds JSON and nothing else, whatever happens. Tables are drawn for a
+With ``--output json`` stdout holds JSON and nothing else, failures included; only a command line
+that cannot be understood is told on stderr alone. Tables are drawn for a
 terminal and plain elsewhere, so that ``grep`` and ``cut`` see one line per thing, uncut.
 """
 

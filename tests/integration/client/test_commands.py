@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from skerry.cli_docs import document
 from support.fake_cloud import TOKEN, FakeCloud
 from support.skerry_command import Skerry
 
@@ -471,6 +472,13 @@ def test_wrong_usage_is_status_2(skerry: Skerry) -> None:
         ["nonsense"],
     ):
         assert skerry(*words).returncode == 2, words
+
+
+def test_wrong_usage_is_told_on_stderr_alone_as_the_page_says(skerry: Skerry) -> None:
+    done = skerry("model", "show", "no-version", "--output", "json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no-version" in done.stderr
+    assert "(status 2) is told on stderr alone" in document()
 
 
 def test_every_command_has_an_example_in_its_help(skerry: Skerry) -> None:
