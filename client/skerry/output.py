@@ -126,6 +126,11 @@ def size_text(size_bytes: int) -> str:
     return f"{size:.1f} GiB"
 
 
+def count_text(count: int, noun: str) -> str:
+    """Return how many there are, as people say it: ``1 file``, ``2 files``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def short(digest: str) -> str:
     """Return enough of a digest to tell it from others."""
     return digest[:19] if digest.startswith("sha256:") else digest

@@ -288,7 +288,9 @@ def _handler(cloud: FakeCloud) -> type[BaseHTTPRequestHandler]:
             if cloud.trouble:
                 raise RefusalError(cloud.trouble.pop(0), "INTERNAL", "the fake is in trouble")
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                raise RefusalError(401, "UNAUTHORIZED", "the token is not known")
+                raise RefusalError(
+                    401, "UNAUTHORIZED", "the token is not known", "Flash the device anew."
+                )
             return cloud.answer(self.command, path, query, body)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _serve  # noqa: N815 (http.server's names)

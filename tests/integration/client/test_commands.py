@@ -268,6 +268,19 @@ def test_a_build_that_fails_shows_the_traceback_of_the_scorer(
     assert "  | FileNotFoundError: labels.txt" in done.stderr
 
 
+def test_a_folder_that_is_not_there_is_what_a_build_complains_about(
+    skerry: Skerry, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for folder, text in (
+        ("bad/nosuch", "there is no folder bad/nosuch"),
+        ("file", "file is no folder"),
+    ):
+        done = skerry("module", "build", folder, "-n", "m")
+        assert done.returncode == 1
+        assert f"skerry: {text} [SCORER]" in done.stderr
+
+
 def test_an_entry_script_that_is_not_there_is_named_with_what_is(
     skerry: Skerry, scorer: Path
 ) -> None:
@@ -329,6 +342,13 @@ def test_a_manifest_that_the_server_refuses_says_where_it_is_wrong(
     assert done.returncode == 1
     assert "line 3, column 5" in done.stderr
     assert "[MANIFEST]" in done.stderr
+
+
+def test_one_device_and_one_file_are_not_called_many(skerry: Skerry, greeting: str) -> None:
+    manifest = {"name": "m", "target": {"devices": ["porch"]}, "modules": {}}
+    pushed = skerry.ok("deployment", "push", "-", stdin=json.dumps(manifest))
+    assert "m:1 is on its way to 1 device\n" in pushed
+    assert "(1 file, verified)" in skerry.ok("model", "download", greeting)
 
 
 def push(skerry: Skerry, *devices: str) -> None:
@@ -437,6 +457,16 @@ def test_without_a_login_the_way_to_one_is_told(skerry: Skerry) -> None:
     done = skerry("model", "list")
     assert done.returncode == 3
     assert "skerry up" in done.stderr
+
+
+def test_a_login_with_a_wrong_token_leads_to_the_login_command(
+    skerry: Skerry, cloud: FakeCloud
+) -> None:
+    skerry.login_file.write_text(json.dumps({"url": cloud.url, "token": "wrong"}))
+    done = skerry("model", "list")
+    assert done.returncode == 3
+    assert "skerry login URL --token" in done.stderr
+    assert "Flash" not in done.stderr
 
 
 def test_a_server_that_is_not_there_is_status_3_and_json_when_asked(
