@@ -15,9 +15,10 @@ Made from the commands by `python -m skerry.cli_docs`; what `--help` says is the
 
 Results go to stdout, everything else to stderr. `--output json` makes the result JSON
 (`--format json` for `skerry device flash`, whose `--output` is a folder); a failure is then
-`{"error": {"code", "text", "remedy", "detail"}}` on stdout as well. `skerry telemetry tail` and
-`skerry up` write one JSON document a line. Without a terminal, tables have no frames and no
-colours, and lines are never cut.
+`{"error": {"code", "text", "remedy", "detail"}}` on stdout as well. Only a wrong command line
+(status 2) is told on stderr alone, for then it is not known what was asked for.
+`skerry telemetry tail` and `skerry up` write one JSON document a line. Without a terminal, tables
+have no frames and no colours, and lines are never cut.
 
 | exit status | what |
 |---|---|

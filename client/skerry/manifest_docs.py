@@ -21,7 +21,7 @@ from skerry_contract.shape import Range, Size, Text
 _HEAD = """\
 # The deployment manifest
 
-Which modules run on which devices, as YAML or JSON; `skerry push FILE` sends it. Fields that are
+Which modules run on which devices, as YAML or JSON; `skerry deployment push FILE` sends it. Fields
 not listed here are refused, for they are most likely typing errors. Editors check a manifest while
 you write it if it names `deploy-manifests/schema.json`, as `deploy-manifests/every-field.yaml`
 does, which shows everything at once.

@@ -1,6 +1,7 @@
 """What people and programs get to see: results on stdout, everything else on stderr.
 
-With ``--output json`` stdout holds JSON and nothing else, whatever happens. Tables are drawn for a
+With ``--output json`` stdout holds JSON and nothing else, failures included; only a command line
+that cannot be understood is told on stderr alone. Tables are drawn for a
 terminal and plain elsewhere, so that ``grep`` and ``cut`` see one line per thing, uncut.
 """
 
@@ -123,6 +124,11 @@ def size_text(size_bytes: int) -> str:
             return f"{size_bytes} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} GiB"
+
+
+def count_text(count: int, noun: str) -> str:
+    """Return how many there are, as people say it: ``1 file``, ``2 files``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def short(digest: str) -> str:

@@ -72,8 +72,11 @@ def complete(recipe: Recipe, folder: Path) -> Recipe:
     """Fill in what a recipe leaves open, by looking at the scorer's folder and at this machine.
 
     Raises:
-        ScorerError: A file that it names is not there.
+        ScorerError: The folder, or a file that it names, is not there.
     """
+    if not folder.is_dir():
+        text = f"{folder} is no folder" if folder.exists() else f"there is no folder {folder}"
+        raise ScorerError(text, remedy="Name the folder that the entry script is in.")
     environment = recipe.environment
     if environment is None:
         found = (name for name in ENVIRONMENTS if (folder / name).is_file())

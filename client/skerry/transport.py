@@ -38,6 +38,7 @@ CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 """Longest silence on a connection, not the length of the whole answer."""
 TRIES = 4
+_LOGIN_REMEDY = "Run 'skerry login URL --token TOKEN' with the token of the server's login file."
 _RANDOM = random.SystemRandom()
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT"})
 _PASSING = frozenset({502, 503, 504})
@@ -238,11 +239,14 @@ def _refusal(response: requests.Response, request: Request) -> SkerryError:
     except (ValueError, SkerryError):
         document = None
     error = error_from(document, fallback=status)
+    if isinstance(error, UnauthorizedError):
+        # The server does not know who asked: to devices it says to flash anew.
+        error.remedy = _LOGIN_REMEDY
     if type(error) is not SkerryError or "error" in (document or {}):
         return error
     # HEAD has no body, and what stands between us and the server speaks HTTP only.
     if response.status_code in (401, 403):
-        return UnauthorizedError(status, remedy="Run 'skerry login URL --token TOKEN'.")
+        return UnauthorizedError(status, remedy=_LOGIN_REMEDY)
     if response.status_code == 404:
         return NotFoundError(status)
     return NetworkError(status, remedy="Is the address right? See the server's log.")

@@ -225,6 +225,8 @@ class FakeCloud:
     def _telemetry(self, query: dict[str, str], _body: bytes) -> Any:
         wanted = {key: query[key] for key in ("device", "module", "stream") if key in query}
         limit = int(query.get("limit", 100))
+        if not 1 <= limit <= 1000:
+            raise RefusalError(422, "CONTRACT", "limit: not from 1 to 1000")
         found = [
             (number, item)
             for number, item in enumerate(self.telemetry, 1)
@@ -286,7 +288,9 @@ def _handler(cloud: FakeCloud) -> type[BaseHTTPRequestHandler]:
             if cloud.trouble:
                 raise RefusalError(cloud.trouble.pop(0), "INTERNAL", "the fake is in trouble")
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                raise RefusalError(401, "UNAUTHORIZED", "the token is not known")
+                raise RefusalError(
+                    401, "UNAUTHORIZED", "the token is not known", "Flash the device anew."
+                )
             return cloud.answer(self.command, path, query, body)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _serve  # noqa: N815 (http.server's names)

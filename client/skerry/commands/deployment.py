@@ -12,7 +12,7 @@ from skerry.answers import Deployment, DeviceProgress
 from skerry.api import Api
 from skerry.commands.arguments import NAME_OR_REFERENCE, REFERENCE
 from skerry.commands.device import failure_text
-from skerry.output import Output, facts
+from skerry.output import Output, count_text, facts
 from skerry.session import FAILED, Session, with_session
 from skerry_contract.errors import DeadlineError, ManifestError
 from skerry_contract.names import Reference
@@ -37,7 +37,7 @@ def push(session: Session, file: Path) -> None:
     which = f"{made.name}:{made.version}"
     session.output.result(
         made,
-        f"{which} is on its way to {len(made.devices)} devices",
+        f"{which} is on its way to {count_text(len(made.devices), 'device')}",
         f"follow it with: skerry deployment show {which} --watch",
     )
 
@@ -130,8 +130,9 @@ def summary(found: Deployment) -> str:
 
 def _late(found: Deployment, waiting: list[DeviceProgress]) -> DeadlineError:
     names = ", ".join(f"{one.device} ({one.phase}, {one.presence})" for one in waiting[:10])
+    where = count_text(len(waiting), "device")
     return DeadlineError(
-        f"{found.name}:{found.version} is not settled in time on {len(waiting)} devices: {names}",
+        f"{found.name}:{found.version} is not settled in time on {where}: {names}",
         remedy="It stays wanted. See 'skerry device show', or wait longer with --timeout.",
     )
 

@@ -1,6 +1,7 @@
 """``skerry device``: add devices, flash them, look at them, remove them."""
 
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -102,7 +103,8 @@ def flash(
 
     if target is not None and installer is None:
         folders.make(target, name, identity)
-        next_step = f"start it with: {target}/run.sh"
+        run_sh = shlex.quote(str(target.resolve() / "run.sh"))
+        next_step = f"start it with: {run_sh}\nand look at it there with: {run_sh} status"
     elif installer is not None and target is None:
         installers.check_target(installer, name)
         with tempfile.TemporaryDirectory() as place:

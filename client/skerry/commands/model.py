@@ -9,7 +9,7 @@ from skerry.answers import Model
 from skerry.api import NewModel
 from skerry.commands.arguments import NAME, REFERENCE, pairs, pairs_text
 from skerry.files import LocalFile, Reader
-from skerry.output import Output, facts, short, size_text
+from skerry.output import Output, count_text, facts, short, size_text
 from skerry.session import Session, with_session
 from skerry.upload import Uploaded, download, upload
 from skerry_contract.errors import ModelError
@@ -108,7 +108,7 @@ def download_model(session: Session, which: Reference, target: Path | None, *, f
         )
     session.output.result(
         {"model": str(which), "folder": str(folder), "files": len(found.files)},
-        f"{which} is in {folder} ({len(found.files)} files, verified)",
+        f"{which} is in {folder} ({count_text(len(found.files), 'file')}, verified)",
     )
 
 

@@ -13,7 +13,7 @@ from skerry.answers import Build, Image, Module
 from skerry.api import Api, NewModule
 from skerry.commands.arguments import NAME, REFERENCE
 from skerry.files import Reader
-from skerry.output import Output, facts, short, size_text
+from skerry.output import Output, count_text, facts, short, size_text
 from skerry.recipe import RECIPE, Recipe
 from skerry.session import Session, with_session
 from skerry.transport import error_from
@@ -62,7 +62,7 @@ def build(
     leave_out = frozenset(recipe.leave_out) | {RECIPE}
     files = Reader(ScorerError).folder(base, skip=leave_out)
     sent = upload(session.api, files)
-    session.output.note(f"{len(files)} files, {size_text(sent.sent)} sent")
+    session.output.note(f"{count_text(len(files), 'file')}, {size_text(sent.sent)} sent")
     started = session.api.build_module(
         NewModule(
             name=recipe.name,

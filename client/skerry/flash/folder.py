@@ -22,13 +22,20 @@ MAX_DEVICE_BYTES = 64 * 1024
 
 RUN_SH = """\
 #!/bin/sh
-# Starts the agent of this folder in the foreground. SKERRY_PYTHON names another Python.
+# Starts the agent of this folder in the foreground, or does another of its commands:
+#   run.sh [run]       start it              run.sh status      show what it does
+#   run.sh check       find what is wrong    run.sh clear-bad   try refused versions once more
+# Options follow the command; --help lists them. SKERRY_PYTHON names another Python.
 set -eu
+case ${1:-} in
+    '' | -*) command=run ;;
+    *) command=$1; shift ;;
+esac
 home=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd -P)
 for python in "${SKERRY_PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11; do
     if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
         export PYTHONPATH="$home/lib" PYTHONSAFEPATH=1 PYTHONNOUSERSITE=1
-        exec "$python" -m skerry_agent run --home "$home" "$@"
+        exec "$python" -m skerry_agent "$command" --home "$home" "$@"
     fi
 done
 echo "run.sh: the agent needs Python 3.11 or later; set SKERRY_PYTHON to where it is" >&2

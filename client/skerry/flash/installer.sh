@@ -21,7 +21,8 @@ Installing again replaces code and identity, and keeps what the device stored.
 
   --no-start          install and enable the service, but do not start it now
   --root DIR          install into a mounted system image instead of this machine
-  --extract-only DIR  only unpack the device folder to DIR; DIR/run.sh starts the agent
+  --extract-only DIR  only unpack the device folder to DIR, new or empty; DIR/run.sh
+                      starts the agent
   --help              show this
 USAGE
 }
@@ -130,7 +131,7 @@ start() {
         return
     fi
     systemctl restart skerry-agent.service
-    echo "The agent runs. Look at it with: systemctl status skerry-agent"
+    echo "The agent runs. Look at it with: sudo -u skerry $home/run.sh status"
 }
 
 root= extract_to= start_now=yes
@@ -149,9 +150,15 @@ done
 
 if [ -n "$extract_to" ]; then
     [ ! -e "$extract_to/device.json" ] || fail "$extract_to is a device folder already."
+    if [ -e "$extract_to" ] && ! [ -d "$extract_to" ]; then fail "$extract_to is no folder."; fi
+    # What cannot be listed is not known to be empty.
+    if [ -d "$extract_to" ] && ! there=$(ls -A "$extract_to") || [ -n "${there:-}" ]; then
+        fail "$extract_to is not empty. Name a folder that is new or empty."
+    fi
     unpack "$extract_to"
     rm "$extract_to/skerry-agent.service"
     echo "Start the agent with: $extract_to/run.sh"
+    echo "Look at it with: $extract_to/run.sh status"
     exit 0
 fi
 

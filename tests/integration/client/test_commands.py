@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from skerry.cli_docs import document
 from support.fake_cloud import TOKEN, FakeCloud
 from support.skerry_command import Skerry
 
@@ -267,6 +268,19 @@ def test_a_build_that_fails_shows_the_traceback_of_the_scorer(
     assert "  | FileNotFoundError: labels.txt" in done.stderr
 
 
+def test_a_folder_that_is_not_there_is_what_a_build_complains_about(
+    skerry: Skerry, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for folder, text in (
+        ("bad/nosuch", "there is no folder bad/nosuch"),
+        ("file", "file is no folder"),
+    ):
+        done = skerry("module", "build", folder, "-n", "m")
+        assert done.returncode == 1
+        assert f"skerry: {text} [SCORER]" in done.stderr
+
+
 def test_an_entry_script_that_is_not_there_is_named_with_what_is(
     skerry: Skerry, scorer: Path
 ) -> None:
@@ -330,6 +344,13 @@ def test_a_manifest_that_the_server_refuses_says_where_it_is_wrong(
     assert "[MANIFEST]" in done.stderr
 
 
+def test_one_device_and_one_file_are_not_called_many(skerry: Skerry, greeting: str) -> None:
+    manifest = {"name": "m", "target": {"devices": ["porch"]}, "modules": {}}
+    pushed = skerry.ok("deployment", "push", "-", stdin=json.dumps(manifest))
+    assert "m:1 is on its way to 1 device\n" in pushed
+    assert "(1 file, verified)" in skerry.ok("model", "download", greeting)
+
+
 def push(skerry: Skerry, *devices: str) -> None:
     manifest = {"name": "faces", "target": {"devices": devices}, "modules": {}}
     out = skerry.ok("deployment", "push", "-", stdin=json.dumps(manifest))
@@ -359,9 +380,37 @@ def test_watching_gives_up_in_time_and_names_who_is_missing(
     assert "[DEADLINE]" in done.stderr
 
 
+def stored(device: str, seq: int) -> dict[str, Any]:
+    item = {"device": device, "module": "cam", "stream": "scores", "boot": "b1"}
+    return {**item, "seq": seq, "ts": f"T{seq}", "data": {}}
+
+
+@pytest.mark.parametrize("count", [500, 501, 2000, 10_000])
+@pytest.mark.parametrize("device", ["porch", "attic"])
+def test_more_telemetry_than_fits_one_answer_comes_whole_and_in_order(
+    skerry: Skerry, cloud: FakeCloud, device: str, count: int
+) -> None:
+    # The porch spoke long ago, the attic now and then, and the cellar most of the time.
+    cloud.devices |= {
+        name: {"id": name, "presence": "online"} for name in ("porch", "attic", "cellar")
+    }
+    cloud.telemetry += [stored("porch", seq) for seq in range(1, 4001)]
+    for seq in range(1, 4001):
+        cloud.telemetry += [stored("cellar", 3 * seq + more) for more in range(3)]
+        cloud.telemetry.append(stored("attic", seq))
+
+    shown = skerry.ok(
+        *("telemetry", "tail", "--no-follow", "-n", count, "--device", device, "--output", "json")
+    )
+
+    wanted = list(range(1, 4001))[-count:]
+    assert [json.loads(row)["seq"] for row in shown.splitlines()] == wanted
+
+
 def test_telemetry_is_one_line_an_item_and_one_json_a_line(
     skerry: Skerry, cloud: FakeCloud
 ) -> None:
+    skerry.ok("device", "add", "porch")
     for number in range(1, 4):
         item = {"device": "porch", "module": "cam", "stream": "scores", "boot": "b1"}
         cloud.telemetry.append({**item, "seq": number, "ts": f"T{number}", "data": {"n": number}})
@@ -373,7 +422,16 @@ def test_telemetry_is_one_line_an_item_and_one_json_a_line(
     ]
     rows = skerry.ok("telemetry", "tail", "--no-follow", "--output", "json").splitlines()
     assert [json.loads(row)["seq"] for row in rows] == [1, 2, 3]
+
+
+def test_telemetry_of_a_quiet_device_is_empty_and_of_an_unknown_one_is_not_found(
+    skerry: Skerry,
+) -> None:
+    skerry.ok("device", "add", "attic")
     assert skerry.ok("telemetry", "tail", "--no-follow", "--device", "attic") == ""
+    done = skerry("telemetry", "tail", "--device", "nosuch")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no device nosuch [NOT_FOUND]" in done.stderr
 
 
 # --- logins and failures --------------------------------------------------------------------------
@@ -399,6 +457,16 @@ def test_without_a_login_the_way_to_one_is_told(skerry: Skerry) -> None:
     done = skerry("model", "list")
     assert done.returncode == 3
     assert "skerry up" in done.stderr
+
+
+def test_a_login_with_a_wrong_token_leads_to_the_login_command(
+    skerry: Skerry, cloud: FakeCloud
+) -> None:
+    skerry.login_file.write_text(json.dumps({"url": cloud.url, "token": "wrong"}))
+    done = skerry("model", "list")
+    assert done.returncode == 3
+    assert "skerry login URL --token" in done.stderr
+    assert "Flash" not in done.stderr
 
 
 def test_a_server_that_is_not_there_is_status_3_and_json_when_asked(
@@ -434,6 +502,13 @@ def test_wrong_usage_is_status_2(skerry: Skerry) -> None:
         ["nonsense"],
     ):
         assert skerry(*words).returncode == 2, words
+
+
+def test_wrong_usage_is_told_on_stderr_alone_as_the_page_says(skerry: Skerry) -> None:
+    done = skerry("model", "show", "no-version", "--output", "json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no-version" in done.stderr
+    assert "(status 2) is told on stderr alone" in document()
 
 
 def test_every_command_has_an_example_in_its_help(skerry: Skerry) -> None:

@@ -72,6 +72,35 @@ def test_run_sh_starts_the_agent_of_its_own_folder_from_anywhere(porch: Path) ->
     assert done.stdout.strip() == f"{['run', '--home', home, '--verbose']} {home}/lib"
 
 
+@pytest.mark.parametrize(
+    ("typed", "passed"),
+    [
+        ([], ["run", "--home", "HOME"]),
+        (["run"], ["run", "--home", "HOME"]),
+        (["run", "--log-level", "debug"], ["run", "--home", "HOME", "--log-level", "debug"]),
+        (["status"], ["status", "--home", "HOME"]),
+        (["check", "--output", "json"], ["check", "--home", "HOME", "--output", "json"]),
+        (["clear-bad"], ["clear-bad", "--home", "HOME"]),
+    ],
+)
+def test_run_sh_passes_commands_on(porch: Path, typed: list[str], passed: list[str]) -> None:
+    agent = porch / "lib/skerry_agent/__main__.py"
+    agent.write_text("import json, sys; print(json.dumps(sys.argv[1:]))")
+    done = run(porch / "run.sh", *typed)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [str(porch) if word == "HOME" else word for word in passed]
+
+
+def test_the_agent_of_a_flashed_folder_answers(porch: Path) -> None:
+    status = run(porch / "run.sh", "status")
+    assert (status.returncode, status.stderr) == (3, "")
+    assert "not running" in status.stdout
+    assert json.loads(run(porch / "run.sh", "clear-bad", "--output", "json").stdout)["asked"]
+    wrong = run(porch / "run.sh", "stauts")
+    assert wrong.returncode == 2
+    assert "clear-bad" in wrong.stderr
+
+
 def test_run_sh_says_what_is_missing_where_there_is_no_python(porch: Path, tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -213,6 +242,22 @@ def test_an_installer_unpacks_to_a_device_folder(installer: Path, tmp_path: Path
     assert (tmp_path / "out/token").stat().st_mode & 0o777 == 0o600
     again = run("/bin/sh", installer, "--extract-only", tmp_path / "out")
     assert again.returncode == 1
+
+
+@pytest.mark.parametrize("there", ["thesis.pdf", ".hidden"])
+def test_an_installer_does_not_unpack_among_something_else(
+    installer: Path, tmp_path: Path, there: str
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / there).write_bytes(b"five years")
+    done = run("/bin/sh", installer, "--extract-only", tmp_path / "mine")
+    assert done.returncode == 1
+    assert "is not empty" in done.stderr
+    assert names(tmp_path / "mine") == [there]
+    onto = run("/bin/sh", installer, "--extract-only", tmp_path / "mine" / there)
+    assert (onto.returncode, "is no folder" in onto.stderr) == (1, True)
+    (tmp_path / "empty").mkdir()
+    assert run("/bin/sh", installer, "--extract-only", tmp_path / "empty").returncode == 0
 
 
 def test_a_damaged_installer_installs_nothing(installer: Path, tmp_path: Path) -> None:
