@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,38 @@ def test_builds_under_way_are_given_up_after_a_restart(tmp_path: Path) -> None:
         found = eventually(lambda: again.get(f"/v1/builds/{build['id']}"))
         assert found["state"] == "failed"
         assert "restarted during the build" in found["error"]["text"]
+
+
+def test_bytes_that_nothing_needs_any_more_are_removed(tmp_path: Path) -> None:
+    with CloudServer(tmp_path / "data") as server:
+        weights = [server.upload(b"weights", "w.bin"), server.upload(b"shared", "s.bin")]
+        server.post("/v1/models", {"name": "going", "files": weights})
+        server.post("/v1/models", {"name": "staying", "files": weights[1:]})
+        gone = server.build("going", b"gone = 1", models=["going:1"])
+        stays = server.build("staying", b"stays = 1", models=["staying:1"])
+        young = server.upload(b"young", "y.bin")["digest"]
+        asked = server.upload(b"asked", "a.bin")["digest"]
+        folder = tmp_path / "data" / "blobs" / "sha256"
+        for path in folder.glob("*/*"):
+            if path.name not in young:
+                os.utime(path, (1.0, 1.0))
+
+        assert server.ask("HEAD", f"/v1/blobs/{asked}").status_code == 200
+
+        def stored() -> set[str]:
+            return {f"sha256:{path.name}" for path in folder.glob("*/*")}
+
+        image = gone["module"]["images"]["linux/amd64"]
+        assert image["digest"] in stored()
+        assert server.ask("DELETE", "/v1/modules/going/1").status_code == 204
+        eventually(lambda: image["digest"] not in stored())
+        assert {file["digest"] for file in weights} <= stored()
+        assert server.ask("DELETE", "/v1/models/going/1").status_code == 204
+        eventually(lambda: weights[0]["digest"] not in stored())
+        kept = stays["module"]["images"]["linux/amd64"]
+        config = server.ask("GET", f"/v2/staying/manifests/{kept['digest']}").json()["config"]
+        layers = {layer["digest"] for layer in kept["layers"]}
+        assert stored() == {young, asked, kept["digest"], config["digest"], *layers}
 
 
 def test_the_openapi_document_describes_every_route(server: CloudServer) -> None:
