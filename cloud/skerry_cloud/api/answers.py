@@ -149,6 +149,7 @@ class Deployment:
     created: str
     manifest: str
     devices: Sequence[DeviceProgress]
+    replaces: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +248,7 @@ def deployment(found: deployments.Deployment) -> Deployment:
         created=clock.text(found.created),
         manifest=found.text,
         devices=[_progress(one, found) for one in found.devices],
+        replaces=found.replaces,
     )
 
 

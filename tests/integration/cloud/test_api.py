@@ -172,14 +172,17 @@ def test_a_push_signs_a_document_for_each_device(server: CloudServer) -> None:
 def test_withdrawing_goes_back_step_by_step_and_versions_only_grow(server: CloudServer) -> None:
     server.build("steps")
     trust = server.add_device("step-cam")["trust"]
-    push(server, "one", "steps:1", "step-cam")
-    push(server, "one", "steps:1", "step-cam")
-    push(server, "two", "steps:1", "step-cam")
+    replaced = [
+        push(server, name, "steps:1", "step-cam")["replaces"] for name in ("one", "one", "two")
+    ]
+    assert replaced == [{}, {"step-cam": "one:1"}, {"step-cam": "one:2"}]
+    told = []
     follows = [desired(server, "step-cam", trust)]
     for path in ("two/latest", "one/2", "one/latest"):
-        assert server.ask("DELETE", f"/v1/deployments/{path}").status_code == 204
+        told.append(server.ask("DELETE", f"/v1/deployments/{path}").json()["follows"])
         follows.append(desired(server, "step-cam", trust))
     assert [d.deployment for d in follows] == ["two:1", "one:2", "one:1", ""]
+    assert told == [{"step-cam": d.deployment} for d in follows[1:]]
     assert [d.version for d in follows] == [3, 4, 5, 6]
     assert follows[-1].modules == {}
 
@@ -273,6 +276,14 @@ def test_every_error_has_the_same_form(server: CloudServer) -> None:
     refused(server.ask("POST", "/v1/models", b"x" * (16 * 1024 * 1024 + 1)), 413, "CONTRACT")
     server.post("/v1/devices", {"id": "twice-cam"})
     refused(server.ask("POST", "/v1/devices", {"id": "twice-cam"}), 409, "CONFLICT")
+
+
+def test_telemetry_of_what_is_not_there_or_too_much_is_refused(server: CloudServer) -> None:
+    error = refused(server.ask("GET", "/v1/telemetry?limit=1001"), 400, "CONTRACT")
+    assert "limit" in error["text"]
+    assert "at most 1000" in error["remedy"]
+    error = refused(server.ask("GET", "/v1/telemetry?device=nobody-here"), 404, "NOT_FOUND")
+    assert "nobody-here" in error["text"]
 
 
 def test_builds_under_way_are_given_up_after_a_restart(tmp_path: Path) -> None:
