@@ -28,6 +28,7 @@ from skerry_cloud.publisher import Publisher
 from skerry_cloud.registry.models import Models
 from skerry_cloud.registry.modules import Modules
 from skerry_cloud.settings import Settings
+from skerry_cloud.sweep import Sweep
 from skerry_cloud.telemetry import Telemetry
 from skerry_cloud.tokens import hash_token, provide_token
 from skerry_cloud.trust import provide_director
@@ -105,12 +106,13 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
     ingest = _ingest(settings, database, deployments)
     link = Link(place.messaging.address, fleet.id, ingest.take, publisher.announce_all, time.time)
     token = provide_token(data / "admin-token")
+    sweep = Sweep(database, blobs, grace_s=settings.options.blob_grace_s, clock=time.time)
     services = Services(
         database=database,
         blobs=blobs,
         models=Models(database, blobs, time.time),
         modules=Modules(database, time.time),
-        builds=Builds(database, blobs, compile_with(blobs, data / "caches"), time.time),
+        builds=Builds(database, blobs, compile_with(blobs, data / "caches"), sweep, time.time),
         devices=Devices(database, place.messaging.accounts, time.time),
         deployments=deployments,
         telemetry=Telemetry(database),

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -36,6 +37,19 @@ class Blob:
 
     digest: Digest
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A blob that lies in the store.
+
+    Attributes:
+        digest: Content address.
+        used: When it was last stored or asked for, in seconds since 1970.
+    """
+
+    digest: Digest
+    used: float
 
 
 class Readable(Protocol):
@@ -90,6 +104,8 @@ class BlobStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._writing = root / "writing"
+        # Who was told that a blob is here can count on it: no sweep is between look and touch.
+        self._sweeping = threading.Lock()
         self._writing.mkdir(parents=True, exist_ok=True)
         for leftover in self._writing.iterdir():
             _remove_if_abandoned(leftover)
@@ -104,8 +120,8 @@ class BlobStore:
         return self._root / "sha256" / hexdigits[:2] / hexdigits
 
     def has(self, digest: str) -> bool:
-        """Return whether the blob is here, whole."""
-        return self.path(digest).is_file()
+        """Return whether the blob is here, whole; asking counts as use."""
+        return self._touch(self.path(digest))
 
     def size(self, digest: str) -> int:
         """Return the length of a blob in bytes.
@@ -200,6 +216,30 @@ class BlobStore:
         """Remove a blob; removing what is not here is harmless."""
         self.path(digest).unlink(missing_ok=True)
 
+    def stored(self) -> Iterator[Stored]:
+        """Yield every blob that is here; those that come or go meanwhile may be left out."""
+        for path in (self._root / "sha256").glob("??/*"):
+            with suppress(FileNotFoundError):
+                yield Stored(Digest(f"sha256:{path.name}"), path.stat().st_mtime)
+
+    def delete_unused(self, digest: str, before: float) -> int:
+        """Remove a blob unless it was used since ``before``; return how many bytes that freed."""
+        path = self.path(digest)
+        with self._sweeping, suppress(FileNotFoundError):
+            found = path.stat()
+            if found.st_mtime < before:
+                path.unlink()
+                return found.st_size
+        return 0
+
+    def _touch(self, path: Path) -> bool:
+        with self._sweeping:
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return False
+        return True
+
     def _keep(self, file: BinaryIO, temporary: Path, blob: Blob, expected: Digest | None) -> None:
         if expected is not None and blob.digest != expected:
             raise DigestError(
@@ -207,7 +247,7 @@ class BlobStore:
                 remedy="Send them again; they changed on the way, or while they were read.",
             )
         target = self.path(blob.digest)
-        if target.is_file():
+        if self._touch(target):
             return
         file.flush()
         os.fchmod(file.fileno(), 0o444)

@@ -1,4 +1,7 @@
-"""Builds: one module at a time is compiled in the background, and its log can be followed."""
+"""Builds: one module at a time is compiled in the background, and its log can be followed.
+
+Between builds, the same thread tidies up what is left of them and of deleted things.
+"""
 
 import logging
 import queue
@@ -37,6 +40,7 @@ MAX_WAITING = 100
 MAX_LINES = 10_000
 """Lines of a log that are kept."""
 MAX_LINE_CHARS = 4000
+_TIDY_EVERY_S = 3600.0
 _FULL_PAUSE_S = 10.0
 """Between two tries to store why a build failed, while the disk is full."""
 PAGE_LINES = 1000
@@ -122,13 +126,19 @@ class Builds:
     """
 
     def __init__(
-        self, database: Database, blobs: BlobStore, compile_image: Compile, clock: Clock
+        self,
+        database: Database,
+        blobs: BlobStore,
+        compile_image: Compile,
+        tidy: Callable[[], object],
+        clock: Clock,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._compile = compile_image
+        self._tidy = tidy
         self._clock = clock
-        self._waiting: queue.Queue[tuple[str, Job] | None] = queue.Queue()
+        self._waiting: queue.Queue[tuple[str, Job] | Literal["tidy"] | None] = queue.Queue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="builds", daemon=True)
 
@@ -141,7 +151,12 @@ class Builds:
             left = list(connection.scalars(select(builds.c.id).where(builds.c.state == "running")))
         for build in left:
             self._finish(build, "failed", error)
+        self.tidy_soon()
         self._thread.start()
+
+    def tidy_soon(self) -> None:
+        """Tidy up once the builds that wait now are done."""
+        self._waiting.put("tidy")
 
     def stop(self, *, within_s: float) -> bool:
         """End after the build that is under way; return whether that was in time.
@@ -211,7 +226,10 @@ class Builds:
     # --- the worker's thread -------------------------------------------------------------------
 
     def _work(self) -> None:
-        while (item := self._waiting.get()) is not None and not self._stopping.is_set():
+        while (item := self._next()) is not None and not self._stopping.is_set():
+            if item == "tidy":
+                self._tidy_up()
+                continue
             build, job = item
             try:
                 with space.told(f"{job.reference} cannot be built"):
@@ -223,6 +241,19 @@ class Builds:
                 log.exception("build %s of %s", build, job.reference)
                 text = f"the build of {job.reference} broke: {type(error).__name__}: {error}"
                 self._fail(build, SkerryError(text, remedy="See the server's log."))
+
+    def _next(self) -> tuple[str, Job] | Literal["tidy"] | None:
+        try:
+            return self._waiting.get(timeout=_TIDY_EVERY_S)
+        except queue.Empty:
+            return "tidy"
+
+    def _tidy_up(self) -> None:
+        try:
+            self._tidy()
+        except Exception:
+            # The worker outlives this, too.
+            log.exception("tidying up")
 
     def _run(self, build: str, job: Job) -> None:
         lines = _Lines(self._database, build)

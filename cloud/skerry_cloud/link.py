@@ -78,6 +78,7 @@ class Link:
         self._address = address
         self._filters = [f"{ROOT}/{fleet}/+/{tail}" for tail in _FROM_DEVICES]
         self._ready = threading.Event()
+        self._told_unreachable = False
         self._last: mqtt.MQTTMessageInfo | None = None
         self._client = self._make_client(f"skerry-cloud-{fleet}")
 
@@ -138,10 +139,18 @@ class Link:
         client.max_inflight_messages_set(_IN_FLIGHT)
         client.max_queued_messages_set(100_000)
         client.on_connect = self._connected
+        client.on_connect_fail = self._unreachable
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed
         client.on_message = self._arrived
         return client
+
+    def _unreachable(self, _client: mqtt.Client, _data: object) -> None:
+        # Tries go on for as long as it takes: one line for each time that it is away will do.
+        if not self._told_unreachable:
+            self._told_unreachable = True
+            where = f"{self._address.host}:{self._address.port}"
+            log.warning("no broker can be reached at %s; trying again until one is there", where)
 
     def _connected(
         self,
@@ -169,6 +178,7 @@ class Link:
             log.error("the broker refuses to let the cloud read: %s", ", ".join(refused))
             return
         log.info("connected to the broker at %s:%d", self._address.host, self._address.port)
+        self._told_unreachable = False
         self._ready.set()
         self._on_connected()
 

@@ -37,6 +37,7 @@ class Options:
         tls: Whether API and broker speak TLS.
         telemetry_rows: Telemetry items to keep; the oldest go first.
         telemetry_mb: Bytes of their payloads to keep, in MiB; the oldest go first.
+        blob_grace_s: Seconds that bytes which nothing needs are kept after their last use.
         heartbeat_s: Seconds between two heartbeats that flashed devices are told.
     """
 
@@ -53,6 +54,7 @@ class Options:
     tls: bool = False
     telemetry_rows: Annotated[int, Range(1000, 10**9)] = 1_000_000
     telemetry_mb: Annotated[int, Range(1, 10**6)] = 1024
+    blob_grace_s: Annotated[int, Range(60, 10**8)] = 3600
     heartbeat_s: Annotated[int, Range(1, 86_400)] = 60
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from skerry_contract.errors import NoSpaceError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-REMEDY = "Free some space there, or give the data folder a larger disk."
+REMEDY = "Free some space there, or delete models and modules: after an hour their bytes go."
 SPARE_BYTES = 1024 * 1024
 """With less than this the server counts as not well."""
 

@@ -1,6 +1,7 @@
 """Read what devices have sent: items in the order in which they were stored."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from skerry_cloud.database import Database, telemetry
 
 EVENTS = "event"
 """First part of the stream path of a device's own events."""
+SCORING_FAILED = "scoring-failed"
+"""Type of the event that says that a module did not answer a request with a score."""
 MAX_LIMIT = 1000
 
 
@@ -59,6 +62,19 @@ class Entry:
     data: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How often a module failed to score.
+
+    Attributes:
+        count: Times.
+        text: What happened last.
+    """
+
+    count: int
+    text: str
+
+
 class Telemetry:
     """Everything that is stored of streams and events."""
 
@@ -86,6 +102,17 @@ class Telemetry:
     def events(self, device: str, limit: int) -> list[Entry]:
         """Return the newest events of a device, newest first."""
         return self.newest(Query(device=device, module=EVENTS, limit=limit))[::-1]
+
+
+def failures(events: Iterable[Entry], since: float) -> dict[str, Failures]:
+    """Count by module what was received from ``since`` on; ``events`` come oldest first."""
+    found: dict[str, Failures] = {}
+    for event in events:
+        if event.received >= since and isinstance(event.data, dict):
+            module, text = (str(event.data.get(key, "")) for key in ("module", "text"))
+            known = found.get(module)
+            found[module] = Failures(known.count + 1 if known else 1, text)
+    return found
 
 
 def _filtered(query: Query) -> Select[Any]:

@@ -1,7 +1,7 @@
 """What the API says, as values; ``docs/api.md`` shows each as JSON. Times are RFC 3339 in UTC."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from skerry_cloud import builds, clock, telemetry
@@ -126,6 +126,7 @@ class Device:
     health: Mapping[str, Any] | None
     error: Mapping[str, Any] | None
     events: Sequence[Event] = ()
+    failures: Mapping[str, telemetry.Failures] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ class Deployment:
     created: str
     manifest: str
     devices: Sequence[DeviceProgress]
+    replaces: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +220,11 @@ def build(found: builds.Build) -> Build:
     )
 
 
-def device(found: devices.Device, events: Sequence[telemetry.Entry] = ()) -> Device:
+def device(
+    found: devices.Device,
+    events: Sequence[telemetry.Entry] = (),
+    failures: Mapping[str, telemetry.Failures] | None = None,
+) -> Device:
     """Tell of a device."""
     said, wanted = found.latest, found.desired
     return Device(
@@ -235,6 +241,7 @@ def device(found: devices.Device, events: Sequence[telemetry.Entry] = ()) -> Dev
         health=_written(said.health),
         error=_error(found.error),
         events=[Event(entry.ts, entry.stream, entry.data) for entry in events],
+        failures=failures or {},
     )
 
 
@@ -247,6 +254,7 @@ def deployment(found: deployments.Deployment) -> Deployment:
         created=clock.text(found.created),
         manifest=found.text,
         devices=[_progress(one, found) for one in found.devices],
+        replaces=found.replaces,
     )
 
 

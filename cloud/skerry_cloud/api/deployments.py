@@ -1,6 +1,6 @@
 """Routes for deployments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,6 +23,13 @@ class DeploymentList:
     """Several deployments."""
 
     deployments: Sequence[answers.Deployment]
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """What devices follow now that a deployment is gone; empty for nothing."""
+
+    follows: Mapping[str, str]
 
 
 @router.post("", status_code=201, openapi_extra=_MANIFEST)
@@ -53,10 +60,10 @@ def get_deployment(name: str, version: str, services: Use) -> answers.Deployment
     return answers.deployment(services.deployments.get(name, _number(version)))
 
 
-@router.delete("/{name}/{version}", status_code=204)
-def delete_deployment(name: str, version: str, services: Use) -> None:
-    """Withdraw one version from its devices."""
-    services.deployments.delete(name, _number(version))
+@router.delete("/{name}/{version}")
+def delete_deployment(name: str, version: str, services: Use) -> Withdrawal:
+    """Withdraw one version from its devices, and tell what they go back to."""
+    return Withdrawal(services.deployments.delete(name, _number(version)))
 
 
 def _number(version: str) -> int | None:

@@ -1,16 +1,19 @@
 """Routes for devices and their identities."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 
+from skerry_cloud import telemetry
 from skerry_cloud.api import answers
 from skerry_cloud.api.auth import Person, ThatDevice
 from skerry_cloud.api.bodies import described, json_body
 from skerry_cloud.api.services import Use
 from skerry_cloud.deployments.service import desired_document
+from skerry_cloud.telemetry import Query
 from skerry_contract import shape
 from skerry_contract.errors import NotFoundError
 from skerry_contract.manifest import DeviceId
@@ -18,6 +21,8 @@ from skerry_contract.shape import Size, Text
 
 EVENTS_SHOWN = 20
 """Events that one device's answer holds, newest first."""
+FAILURES_S = 3600.0
+"""How far back one device's answer counts failures."""
 
 router = APIRouter(prefix="/v1/devices")
 
@@ -77,7 +82,10 @@ def list_devices(services: Use) -> DeviceList:
 def get_device(device: str, services: Use) -> answers.Device:
     """Return one device with all that it reports."""
     found = services.devices.get(device)
-    return answers.device(found, services.telemetry.events(device, EVENTS_SHOWN))
+    wanted = Query(device, telemetry.EVENTS, telemetry.SCORING_FAILED, telemetry.MAX_LIMIT)
+    failed = services.telemetry.newest(wanted)
+    failures = telemetry.failures(failed, time.time() - FAILURES_S)
+    return answers.device(found, services.telemetry.events(device, EVENTS_SHOWN), failures)
 
 
 @router.delete("/{device}", status_code=204, dependencies=[Person])

@@ -74,6 +74,8 @@ class ModuleList:
 @router.get("/blobs/{digest}", response_class=Response)
 def get_blob(digest: str, request: Request, services: Use) -> Response:
     """Return the bytes of a blob, or a range of them."""
+    # Who finds that it is here does not upload it again, so it must stay for a while.
+    services.blobs.has(digest)
     return blob_response(request, services.blobs, digest, "application/octet-stream")
 
 
@@ -125,6 +127,7 @@ def get_model(name: str, version: int, services: Use) -> answers.Model:
 def delete_model(name: str, version: int, services: Use) -> None:
     """Delete one version of a model that no module was built from."""
     services.models.delete(Reference(name, version))
+    services.builds.tidy_soon()
 
 
 @router.post("/modules", status_code=202, openapi_extra=described(BuildOrder, "BuildOrder"))
@@ -163,3 +166,4 @@ def get_module(name: str, version: int, services: Use) -> answers.Module:
 def delete_module(name: str, version: int, services: Use) -> None:
     """Delete one version of a module that no deployment uses."""
     services.modules.delete(Reference(name, version))
+    services.builds.tidy_soon()

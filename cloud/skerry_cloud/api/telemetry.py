@@ -18,7 +18,7 @@ from skerry_cloud.api.services import Services, Use
 from skerry_cloud.telemetry import MAX_LIMIT, Entry
 from skerry_cloud.telemetry import Query as Wanted
 from skerry_contract import shape
-from skerry_contract.errors import SkerryError
+from skerry_contract.errors import ContractError, SkerryError
 from skerry_contract.names import NAME
 
 MAX_WAIT_S = 60.0
@@ -44,8 +44,15 @@ def _wanted(
     device: _Name = "",
     module: _Name = "",
     stream: _Name = "",
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
+    limit: Annotated[int, Query(ge=1, description=f"At most {MAX_LIMIT}.")] = 100,
 ) -> Wanted:
+    if limit > MAX_LIMIT:
+        raise ContractError(
+            f"is above {MAX_LIMIT}",
+            ("query", "limit"),
+            remedy=f"Ask for at most {MAX_LIMIT} at a time, and go on with after={{next}}, "
+            "the 'next' of the answer before.",
+        )
     return Wanted(device, module, stream, limit)
 
 
@@ -91,6 +98,8 @@ async def get_telemetry(
     wait_s: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0.0,
 ) -> answers.TelemetryPage:
     """Return stored items: those that follow ``after``, or else the newest ones."""
+    if wanted.device:
+        await run_in_threadpool(services.devices.get, wanted.device)
     deadline = time.monotonic() + wait_s
     while True:
         generation = services.ingest.generation

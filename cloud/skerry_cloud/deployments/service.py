@@ -1,7 +1,7 @@
 """Push, show and withdraw deployments."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -59,6 +59,7 @@ class Deployment:
         text: The manifest as it was pushed.
         created: When, in seconds since 1970.
         devices: Each device as it stands now.
+        replaces: What the push took the place of, by device; only a push itself tells.
     """
 
     reference: Reference
@@ -66,6 +67,7 @@ class Deployment:
     text: str
     created: float
     devices: Sequence[Device]
+    replaces: Mapping[str, str] = field(default_factory=dict)
 
 
 class Deployments:
@@ -105,9 +107,11 @@ class Deployments:
                 manifest.name, next_number(connection, "deployment", manifest.name)
             )
             self._insert(connection, reference, data.decode(), manifest, modules)
-            changed = self._settle(connection, {*targets, *before})
+            followed = _follows(connection, {*targets, *before})
+            changed = self._settle(connection, followed)
         self._announce(changed)
-        return self.get(reference.name, reference.version)
+        replaced = {device: followed[device] for device in changed if followed[device]}
+        return replace(self.get(reference.name, reference.version), replaces=replaced)
 
     def get(self, name: str, version: int | None = None) -> Deployment:
         """Return one version, by default the latest.
@@ -154,11 +158,11 @@ class Deployments:
                 raise _unknown(connection, name, None)
             return self._views(connection, rows)
 
-    def delete(self, name: str, version: int | None = None) -> None:
+    def delete(self, name: str, version: int | None = None) -> dict[str, str]:
         """Withdraw one version, by default the latest; its number is not used again.
 
         Its devices return to what else is meant for them: the version before it, another
-        deployment, or nothing.
+        deployment, or nothing. What that is, empty for nothing, is returned by device.
 
         Raises:
             NotFoundError: There is none.
@@ -174,7 +178,9 @@ class Deployments:
                 connection.execute(delete(table).where(where))
             affected.update(_named(connection, name, _newest(connection, name)))
             changed = self._settle(connection, affected)
+            follows = _follows(connection, changed)
         self._announce(changed)
+        return follows
 
     def refresh(self, device: str) -> None:
         """Choose a device's images anew if it is another platform than it was taken for.
@@ -321,6 +327,11 @@ def _stands(connection: Connection, device: str) -> tuple[str, str]:
         )
     ).one_or_none()
     return (row.deployment, row.platform) if row else ("", "")
+
+
+def _follows(connection: Connection, devices: Iterable[str]) -> dict[str, str]:
+    """Return the deployment that each device's document is for, empty for none."""
+    return {device: _stands(connection, device)[0] for device in sorted(devices)}
 
 
 def _newest(connection: Connection, name: str) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -171,14 +172,17 @@ def test_a_push_signs_a_document_for_each_device(server: CloudServer) -> None:
 def test_withdrawing_goes_back_step_by_step_and_versions_only_grow(server: CloudServer) -> None:
     server.build("steps")
     trust = server.add_device("step-cam")["trust"]
-    push(server, "one", "steps:1", "step-cam")
-    push(server, "one", "steps:1", "step-cam")
-    push(server, "two", "steps:1", "step-cam")
+    replaced = [
+        push(server, name, "steps:1", "step-cam")["replaces"] for name in ("one", "one", "two")
+    ]
+    assert replaced == [{}, {"step-cam": "one:1"}, {"step-cam": "one:2"}]
+    told = []
     follows = [desired(server, "step-cam", trust)]
     for path in ("two/latest", "one/2", "one/latest"):
-        assert server.ask("DELETE", f"/v1/deployments/{path}").status_code == 204
+        told.append(server.ask("DELETE", f"/v1/deployments/{path}").json()["follows"])
         follows.append(desired(server, "step-cam", trust))
     assert [d.deployment for d in follows] == ["two:1", "one:2", "one:1", ""]
+    assert told == [{"step-cam": d.deployment} for d in follows[1:]]
     assert [d.version for d in follows] == [3, 4, 5, 6]
     assert follows[-1].modules == {}
 
@@ -274,6 +278,14 @@ def test_every_error_has_the_same_form(server: CloudServer) -> None:
     refused(server.ask("POST", "/v1/devices", {"id": "twice-cam"}), 409, "CONFLICT")
 
 
+def test_telemetry_of_what_is_not_there_or_too_much_is_refused(server: CloudServer) -> None:
+    error = refused(server.ask("GET", "/v1/telemetry?limit=1001"), 400, "CONTRACT")
+    assert "limit" in error["text"]
+    assert "at most 1000" in error["remedy"]
+    error = refused(server.ask("GET", "/v1/telemetry?device=nobody-here"), 404, "NOT_FOUND")
+    assert "nobody-here" in error["text"]
+
+
 def test_builds_under_way_are_given_up_after_a_restart(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with CloudServer(data) as first:
@@ -286,6 +298,38 @@ def test_builds_under_way_are_given_up_after_a_restart(tmp_path: Path) -> None:
         found = eventually(lambda: again.get(f"/v1/builds/{build['id']}"))
         assert found["state"] == "failed"
         assert "restarted during the build" in found["error"]["text"]
+
+
+def test_bytes_that_nothing_needs_any_more_are_removed(tmp_path: Path) -> None:
+    with CloudServer(tmp_path / "data") as server:
+        weights = [server.upload(b"weights", "w.bin"), server.upload(b"shared", "s.bin")]
+        server.post("/v1/models", {"name": "going", "files": weights})
+        server.post("/v1/models", {"name": "staying", "files": weights[1:]})
+        gone = server.build("going", b"gone = 1", models=["going:1"])
+        stays = server.build("staying", b"stays = 1", models=["staying:1"])
+        young = server.upload(b"young", "y.bin")["digest"]
+        asked = server.upload(b"asked", "a.bin")["digest"]
+        folder = tmp_path / "data" / "blobs" / "sha256"
+        for path in folder.glob("*/*"):
+            if path.name not in young:
+                os.utime(path, (1.0, 1.0))
+
+        assert server.ask("HEAD", f"/v1/blobs/{asked}").status_code == 200
+
+        def stored() -> set[str]:
+            return {f"sha256:{path.name}" for path in folder.glob("*/*")}
+
+        image = gone["module"]["images"]["linux/amd64"]
+        assert image["digest"] in stored()
+        assert server.ask("DELETE", "/v1/modules/going/1").status_code == 204
+        eventually(lambda: image["digest"] not in stored())
+        assert {file["digest"] for file in weights} <= stored()
+        assert server.ask("DELETE", "/v1/models/going/1").status_code == 204
+        eventually(lambda: weights[0]["digest"] not in stored())
+        kept = stays["module"]["images"]["linux/amd64"]
+        config = server.ask("GET", f"/v2/staying/manifests/{kept['digest']}").json()["config"]
+        layers = {layer["digest"] for layer in kept["layers"]}
+        assert stored() == {young, asked, kept["digest"], config["digest"], *layers}
 
 
 def test_the_openapi_document_describes_every_route(server: CloudServer) -> None:

@@ -150,6 +150,14 @@ def test_a_goodbye_outweighs_the_heartbeat_that_it_overtook(device: FakeDevice) 
     eventually(lambda: device.seen()["presence"] == "online")
 
 
+def test_a_device_tells_how_often_its_modules_failed_to_score(device: FakeDevice) -> None:
+    data = {"severity": "error", "code": "SCORER", "text": "no image", "module": "faces"}
+    items = tuple(Item(n, WHEN, data) for n in (1, 2))
+    device.mqtt.publish(device.topics("event/scoring-failed"), shape.dump(Batch("b1", 1, items)))
+    eventually(lambda: device.seen()["events"])
+    assert device.seen()["failures"] == {"faces": {"count": 2, "text": "no image"}}
+
+
 def test_missed_heartbeats_make_a_device_unknown(device: FakeDevice) -> None:
     device.say("health", Health("b1", WHEN, 0.2))
     eventually(lambda: device.seen()["presence"] == "online")
@@ -244,7 +252,7 @@ def test_a_push_reaches_the_device_and_its_progress_comes_back(device: FakeDevic
     assert server.get(path)["devices"][0]["phase"] == "waiting"
     device.say("reported", Reported("b1", WHEN, 1, f"{device.name}:1", "committed", 1))
     eventually(lambda: server.get(path)["devices"][0]["phase"] == "committed")
-    assert server.ask("DELETE", path).status_code == 204
+    assert server.ask("DELETE", path).status_code == 200
     eventually(lambda: len(device.mqtt.payloads(topic)) == 2, why="the withdrawal")
 
 

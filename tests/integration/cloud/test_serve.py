@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 import requests
 
+from support.mosquitto import Mosquitto
 from support.mqtt import MqttClient
 from support.programs import need
+from support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -149,6 +151,28 @@ def test_a_full_disk_is_named_and_all_goes_on_once_there_is_room(tmp_path: Path)
         _, told = running.process.communicate(timeout=30)
         assert running.process.returncode == 0, told
         assert "Traceback" not in told
+
+
+def test_an_external_broker_that_is_not_there_is_told_and_waited_for(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path)
+    port = str(broker.port)
+    with serving(tmp_path / "data", "--broker", "external", "--broker-port", port) as running:
+        assert running.process.stderr is not None
+        told = b""
+        while f"no broker can be reached at 127.0.0.1:{port}".encode() not in told:
+            readable, _, _ = select.select([running.process.stderr], [], [], 30)
+            assert readable, f"no word of the missing broker: {told!r}"
+            told += os.read(running.process.stderr.fileno(), 65_536)
+
+        def health() -> str:
+            return requests.get(f"{running.ready['url']}/healthz", timeout=10).text
+
+        assert health() == "not well: broker\n"
+        broker.start()
+        try:
+            eventually(lambda: health() == "well\n", 30)
+        finally:
+            broker.stop()
 
 
 def test_listening_beyond_this_machine_needs_tls(tmp_path: Path) -> None:
