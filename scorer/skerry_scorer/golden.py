@@ -20,7 +20,7 @@ TEXT_SUFFIXES = frozenset({".json", ".txt", ".csv"})
 
 
 class GoldenSetError(Exception):
-    """The set itself cannot be used; the text says what is wrong with it."""
+    """The set or an input of it cannot be used; the text says what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ def read_golden(app_root: Path) -> list[Case]:
     """Return the cases of ``golden.json``; none if there is no such file.
 
     Raises:
-        GoldenSetError: It cannot be read, or a field is missing or wrong.
+        GoldenSetError: It cannot be read, or a field is missing or wrong. The text leaves out the
+            name of the file, which is told beside it.
     """
     try:
         with (app_root / "golden.json").open("rb") as file:
@@ -50,12 +51,14 @@ def read_golden(app_root: Path) -> list[Case]:
         value = json.loads(data) if len(data) <= MAX_SET_BYTES else None
     except FileNotFoundError:
         return []
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise GoldenSetError(f"cannot be read: {where}: {error.msg}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise GoldenSetError(f"golden.json: {error}") from error
+        raise GoldenSetError(f"cannot be read: {error}") from error
     if not isinstance(value, list) or len(value) > MAX_CASES:
         raise GoldenSetError(
-            f"golden.json: expected a list of at most {MAX_CASES} cases, "
-            f"in at most {MAX_SET_BYTES} bytes"
+            f"expected a list of at most {MAX_CASES} cases, in at most {MAX_SET_BYTES} bytes"
         )
     return [_case(entry, i) for i, entry in enumerate(value)]
 
@@ -140,12 +143,12 @@ def _shown(value: Any) -> str:
 
 def _case(entry: Any, i: int) -> Case:
     if not isinstance(entry, dict):
-        raise GoldenSetError(f"golden.json: [{i}]: expected an object")
+        raise GoldenSetError(f"[{i}]: expected an object")
     name, tolerance = entry.get("input"), entry.get("tolerance", 0.0)
     if not isinstance(name, str) or not name or "\0" in name:
-        raise GoldenSetError(f"golden.json: [{i}].input: expected the path of a file")
+        raise GoldenSetError(f"[{i}].input: expected the path of a file")
     if "expect" not in entry:
-        raise GoldenSetError(f"golden.json: [{i}].expect: is missing")
+        raise GoldenSetError(f"[{i}].expect: is missing")
     if not _is_number(tolerance) or not 0 <= tolerance < math.inf:
-        raise GoldenSetError(f"golden.json: [{i}].tolerance: expected a number of at least 0")
+        raise GoldenSetError(f"[{i}].tolerance: expected a number of at least 0")
     return Case(name, entry["expect"], tolerance)

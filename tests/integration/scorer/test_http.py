@@ -305,4 +305,6 @@ def test_no_golden_set_passes_and_a_broken_one_does_not(make_host: MakeHost) -> 
     (host.run_dir.parent / "app-0" / "golden.json").write_text("{")
     found = host.request("POST", "/skerry/golden").json
     assert found["passed"] is False
-    assert found["cases"][0]["input"] == "golden.json"
+    [case] = found["cases"]
+    assert case["input"] == "golden.json"
+    assert case["text"].startswith("cannot be read: line 1, column 2: ")

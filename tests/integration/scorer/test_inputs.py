@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from skerry_agent.inlet import take
+from skerry_agent.outbox import Entry
 from support.agent_socket import AgentSocket, Answer, Listen, stored
 from support.scorer_host import MakeHost, ScorerHost, eventually
 
@@ -102,6 +104,22 @@ def test_a_file_that_fails_is_set_aside_told_and_does_not_stop_the_next(
     assert 'score.py", line 2' in event["data"]["detail"]
     assert result["data"]["result"] == 0.25
     assert (host.status()["scored"], host.status()["failed"]) == (1, 1)
+
+
+def test_what_the_agent_keeps_of_an_event_names_the_input_and_the_file(
+    make_host: MakeHost, inputs: Path, listen: Listen
+) -> None:
+    kept: list[Entry] = []
+    host = make_host("def init(): ...\ndef run(data): raise ValueError('x' * 5000)\n")
+    listen(host.run_dir, lambda line: take("cam", json.dumps(line).encode(), kept.extend))
+    put(inputs, "bad.png", b"0")
+    serving(host, inputs)
+    eventually(lambda: not files(inputs))
+    [entry] = kept
+    event = json.loads(entry.data)
+    assert event.keys() == {"severity", "code", "text", "module", "detail"}
+    assert (event["severity"], event["code"], event["module"]) == ("error", "SCORER", "cam")
+    assert event["text"].startswith("frames/bad.png: score.py: run() raised ValueError")
 
 
 def test_unusable_files_of_every_kind_are_set_aside(
