@@ -143,6 +143,14 @@ class DesiredState:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoringFailures:
+    """How often a module failed to score in the last hour, and why it did so last."""
+
+    count: int
+    text: Long = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """One device: what is wanted of it, and what it says."""
 
@@ -156,6 +164,7 @@ class Device:
     caps: Caps | None = None
     health: Health | None = None
     events: Annotated[tuple[Event, ...], _MANY] = ()
+    failures: Annotated[Mapping[str, ScoringFailures], _MANY] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,6 +176,10 @@ def describe(output: Output, found: Device) -> Iterator[Any]:
         ]
         yield output.table(("MODULE", "IMAGE", "STATE", "RESTARTS", "DIGEST"), rows)
     yield from _failures(reported)
+    for name, failed in sorted(found.failures.items()):
+        yield ""
+        times = "once" if failed.count == 1 else f"{failed.count} times"
+        yield f"module {name} failed to score {times} in the last hour, last: {failed.text}"
 
 
 def failure_text(subject: str, failure: Failure) -> str:
