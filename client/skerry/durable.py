@@ -37,7 +37,12 @@ def check_writable(folder: Path) -> None:
         OSError: They cannot.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=folder).close()
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        # A passing name would tell nobody anything.
+        error.filename = str(folder)
+        raise
 
 
 def sync_folder(folder: Path) -> None:

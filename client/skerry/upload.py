@@ -11,7 +11,7 @@ from typing import Annotated
 
 from skerry.answers import File
 from skerry.api import Api
-from skerry.durable import sync_folder, write_file
+from skerry.durable import check_writable, sync_folder, write_file
 from skerry.files import MODEL_MARKER, LocalFile, name_problem
 from skerry_contract import shape
 from skerry_contract.errors import ConflictError, ContractError, DigestError, ModelError
@@ -84,7 +84,7 @@ def download(
             raise ModelError(f"a file called {file.path!r}: its name {problem}")
         if file.path == MODEL_MARKER:
             raise ModelError(f"a file called {file.path!r}: the name is taken by downloads")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(target.parent)
     made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         for file in files:

@@ -97,7 +97,7 @@ def make(target: Path, device: str, identity: Callable[[], Identity]) -> None:
     renew = check_target(target, device)
     if renew:
         check_writable(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(target.parent)
     made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         parts.copy_packages(made / "lib")

@@ -2,9 +2,11 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
+from skerry.durable import check_writable
 from skerry.session import FAILED, disk_error, exit_status
 
 
@@ -34,3 +36,8 @@ def test_both_files_of_a_rename_are_named() -> None:
 def test_an_error_without_a_number_still_says_something() -> None:
     assert disk_error(OSError("odd")).text == "odd"
     assert disk_error(TimeoutError()).text == "TimeoutError"
+
+
+def test_a_folder_that_takes_no_files_is_named_itself() -> None:
+    with pytest.raises(OSError, match=r"'/proc/self'$"):
+        check_writable(Path("/proc/self"))
