@@ -126,9 +126,13 @@ def check_healed(storm: Storm, deployment: str) -> None:
     eventually(lambda: _health(site, edge)["rows"] == 0, HEAL_S, every_s=0.2, why="an empty outbox")
     assert _health(site, edge)["dropped"] == {}
     scored = {item["data"]["file"] for item in edge.scores()}
-    assert storm.dropped - scored == set(), "readings without a result"
+    # Hidden is the host's own note; a reading that was under way at two kills in a row is set aside.
+    aside = {path.name for path in (edge.frames / "failed").glob("[!.]*.json")}
+    assert storm.dropped - scored - aside == set(), "readings without a result"
     assert scored - storm.dropped == set(), "results of nothing"
-    assert not list((edge.frames / "failed").glob("*")), "readings that failed"
+    for name in aside:
+        reason = (edge.frames / "failed" / f"{name}.error.txt").read_text()
+        assert "ended the process 2 times" in reason, name
     check_sequences([*edge.scores(), *site.telemetry(device=edge.name, module="event")])
     assert site.info["ingest"]["wrong"] == 0
 
