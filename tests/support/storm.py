@@ -126,7 +126,7 @@ def check_healed(storm: Storm, deployment: str) -> None:
     eventually(lambda: _health(site, edge)["rows"] == 0, HEAL_S, every_s=0.2, why="an empty outbox")
     assert _health(site, edge)["dropped"] == {}
     scored = {item["data"]["file"] for item in edge.scores()}
-    # Hidden is the host's own note; a reading that was under way at two kills in a row is set aside.
+    # Hidden is the note of the host; what was under way at two kills in a row is set aside.
     aside = {path.name for path in (edge.frames / "failed").glob("[!.]*.json")}
     assert storm.dropped - scored - aside == set(), "readings without a result"
     assert scored - storm.dropped == set(), "results of nothing"
