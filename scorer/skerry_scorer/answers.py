@@ -5,10 +5,14 @@ from typing import Any
 
 from skerry_scorer.wire import Answer
 
+FAILED_HEADER = "x-ms-run-function-failed"
+"""Header field that says whether an answer counts as a failure of ``run()``."""
 
-def error_answer(status: int, text: str) -> Answer:
-    """Return an answer that says what is wrong."""
-    return Answer(status, json.dumps({"message": text}, ensure_ascii=False).encode("utf-8", "replace"))
+
+def error_answer(status: int, text: str, *, run_failed: bool = False) -> Answer:
+    """Return an answer that says what is wrong, and whether it is the fault of ``run()``."""
+    body = json.dumps({"message": text}, ensure_ascii=False).encode("utf-8", "replace")
+    return Answer(status, body, headers=((FAILED_HEADER, str(run_failed)),))
 
 
 def later(text: str) -> Answer:

@@ -5,6 +5,7 @@ values of a JSON object by name; one under ``@rawhttp`` gets the request. Each m
 ``request_headers`` besides. The rules are those of azureml-inference-server-http 1.5.
 """
 
+import importlib
 import inspect
 import json
 import sys
@@ -188,7 +189,7 @@ class RawArgument:
         headers = {"host": "localhost", "content-type": kind}
         return self.of_request(Request("POST", "/score", headers=headers, body=body))
 
-    def of_values(self, values: Mapping[str, Any], headers: Mapping[str, str]) -> Bound:
+    def of_values(self, values: Mapping[str, Any], headers: Mapping[str, str]) -> Bound:  # noqa: ARG002 - the Protocol's
         """Refuse: there is no request that these values would be."""
         raise InputError(400, "this module wants raw HTTP requests, at /score")
 
@@ -236,7 +237,7 @@ def _object(data: str | bytes, what: str) -> dict[str, Any]:
 
 
 def _check_one(run: Run, with_headers: bool) -> None:  # noqa: FBT001 - a fact of run()
-    headers = {HEADERS: {}} if with_headers else {}
+    headers: dict[str, Any] = {HEADERS: {}} if with_headers else {}
     try:
         inspect.signature(run).bind("data", **headers)
     except TypeError as error:
@@ -260,14 +261,13 @@ def _real_rawhttp() -> bool:
 
 
 def _flask_request(request: Request) -> Any:
-    from flask import Request as FlaskRequest  # noqa: PLC0415 - only where the script brought it
-    from werkzeug.test import EnvironBuilder  # noqa: PLC0415 - only where the script brought it
-
-    builder = EnvironBuilder(
+    # They are there only where the script has brought them.
+    flask, test = importlib.import_module("flask"), importlib.import_module("werkzeug.test")
+    builder = test.EnvironBuilder(
         path=request.path,
         query_string=request.query,
         method=request.method,
         headers=title_case(request.headers),
         data=request.body,
     )
-    return FlaskRequest(builder.get_environ())
+    return flask.Request(builder.get_environ())

@@ -251,4 +251,3 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         else:
             self._refuse(408, f"the request did not come within {REQUEST_S:g} s")
-

@@ -16,16 +16,21 @@ from types import ModuleType
 from typing import Any
 
 from skerry_scorer import shims
-from skerry_scorer.arguments import Arguments, Bound, InputError, RawArgument, SignatureError, arguments_of
+from skerry_scorer.answers import FAILED_HEADER
+from skerry_scorer.arguments import (
+    Arguments,
+    Bound,
+    InputError,
+    RawArgument,
+    SignatureError,
+    arguments_of,
+)
 from skerry_scorer.wire import Answer
 
 MAX_DETAIL_CHARS = 8_000
 """Longest traceback that is passed on; the end is kept."""
 MAX_TEXT_CHARS = 1_000
 """Longest one-line description of an exception."""
-
-FAILED_HEADER = "x-ms-run-function-failed"
-"""Header field that says whether an answer counts as a failure of ``run()``."""
 
 _HOST_FOLDER = str(Path(__file__).parent)
 

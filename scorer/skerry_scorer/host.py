@@ -104,7 +104,6 @@ class Host:
         return DONE
 
     async def _drain(self, served: asyncio.Task[int]) -> int:
-        self._routes.draining = True
         for server in self._servers:
             server.close()
         if self._routes.scorer is None:

@@ -66,7 +66,6 @@ class Metrics:
     def __init__(self) -> None:
         self._requests: Counter[tuple[str, int]] = Counter()
         self._latency = Histogram()
-        self.in_progress = 0
         self.init_s: float | None = None
         self._started = time.time()
 
@@ -82,25 +81,25 @@ class Metrics:
             f'skerry_http_requests_total{{path="{path}",status="{status}"}} {count}'
             for (path, status), count in sorted(self._requests.items())
         ]
+        latency = self._latency.lines("skerry_score_seconds")
         blocks = [
             _block("skerry_http_requests_total", "counter", "Answers over HTTP.", requests),
-            _block(
-                "skerry_score_seconds",
-                "histogram",
-                "Time from a complete request to its answer, where it was scored.",
-                self._latency.lines("skerry_score_seconds"),
-            ),
-            _one("skerry_score_in_progress", "gauge", "Requests to score, waiting or under way.", self.in_progress),
-            _one("skerry_waiting", "gauge", "Calls that wait for run().", present.waiting),
-            _one("skerry_running", "gauge", "Calls of run() under way.", present.under_way),
-            _one("skerry_run_busy_seconds", "gauge", "Age of the oldest run() under way.", present.busy_s),
-            _one("skerry_ready", "gauge", "1 once init() has returned.", int(present.ready)),
-            _one("skerry_scored_total", "counter", "Results, of requests and of inputs.", present.scored),
-            _one("skerry_failed_total", "counter", "Requests and inputs without one.", present.failed),
-        ]  # fmt: skip
+            _block("skerry_score_seconds", "histogram", "From a request to its answer.", latency),
+            *self._present(present),
+        ]
         if self.init_s is not None:
             blocks.append(_one("skerry_init_seconds", "gauge", "What init() took.", self.init_s))
         return "".join([*blocks, *self._process()]).encode()
+
+    def _present(self, present: Present) -> list[str]:
+        return [
+            _one("skerry_ready", "gauge", "1 once init() has returned.", int(present.ready)),
+            _one("skerry_waiting", "gauge", "Calls that wait for run().", present.waiting),
+            _one("skerry_running", "gauge", "Calls of run() under way.", present.under_way),
+            _one("skerry_run_busy_seconds", "gauge", "Age of the oldest run().", present.busy_s),
+            _one("skerry_scored_total", "counter", "Results, over HTTP or not.", present.scored),
+            _one("skerry_failed_total", "counter", "Inputs without a result.", present.failed),
+        ]
 
     def _process(self) -> list[str]:
         resident, cpu_s = process_usage()

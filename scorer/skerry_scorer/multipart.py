@@ -81,7 +81,6 @@ def _field(part: bytes) -> tuple[str, str | Upload]:
 def _parameters(value: str) -> dict[str, str]:
     found = {}
     for name, text in _PARAMETER.findall(value):
-        if text.startswith('"'):
-            text = re.sub(r"\\(.)", r"\1", text[1:-1])
-        found[name.lower()] = text
+        quoted = text.startswith('"')
+        found[name.lower()] = re.sub(r"\\(.)", r"\1", text[1:-1]) if quoted else text
     return found

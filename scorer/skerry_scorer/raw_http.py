@@ -168,9 +168,11 @@ class AMLRequest:
         Raises:
             ValueError: It is not JSON, or does not say that it is and ``force`` is not set.
         """
+        if not (force or self.is_json):
+            if silent:
+                return None
+            raise ValueError("the content type is not application/json")
         try:
-            if not (force or self.is_json):
-                raise ValueError("the content type is not application/json")
             return json.loads(self._request.body)
         except ValueError:
             if silent:

@@ -10,12 +10,11 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 from skerry_scorer import golden
-from skerry_scorer.answers import error_answer, json_answer, later
+from skerry_scorer.answers import FAILED_HEADER, error_answer, json_answer, later
 from skerry_scorer.connection import Deliver, Pending
 from skerry_scorer.cors import cors_headers
 from skerry_scorer.entry import MAX_TEXT_CHARS, RunFailedError, Scorer
@@ -55,7 +54,6 @@ class Routes:
         self._feeder = feeder
         self._scoring = scoring
         self._metrics = scoring.metrics
-        self.draining = False
         self._table: dict[str, dict[str, Handler]] = {
             "/": {"GET": self._health, "HEAD": self._health},
             "/score": dict.fromkeys(("GET", "POST", "OPTIONS"), self._score),
@@ -119,8 +117,6 @@ class Routes:
         return Answer(200, b"live", "text/plain")
 
     def _ready(self, _request: Request, _deliver: Deliver) -> Answer:
-        if self.draining:
-            return Answer(503, b"stopping", "text/plain")
         if self.scorer is None:
             return Answer(503, b"init() has not returned yet", "text/plain")
         return Answer(200, b"ready", "text/plain")
@@ -128,7 +124,7 @@ class Routes:
     def _render_metrics(self, _request: Request, _deliver: Deliver) -> Answer:
         counts = self._scoring.counts
         present = Present(
-            ready=self.scorer is not None and not self.draining,
+            ready=self.scorer is not None,
             scored=counts.scored,
             failed=counts.failed,
             waiting=self._worker.waiting,
@@ -162,7 +158,8 @@ class Routes:
     def _score(self, request: Request, deliver: Deliver) -> Answer | Pending:
         scorer = self.scorer
         if request.method == "OPTIONS" and (scorer is None or not scorer.wants_raw_http):
-            return Answer(200, b"", "text/html; charset=utf-8")
+            empty = Answer(200, b"", "text/html; charset=utf-8")
+            return empty.with_headers((FAILED_HEADER, "False"))
         return self._scoring.score(request, score_request, deliver)
 
     async def _swagger(self, request: Request) -> Answer:
@@ -171,7 +168,8 @@ class Routes:
         asked = parse_qs(request.query, keep_blank_values=True).get("version", ["2"])[0]
         describe = partial(swagger, self._app_root, self._service, self.scorer, asked)
         try:
-            return json_answer(await self._worker.call(describe))
+            found = json_answer(await self._worker.call(describe))
+            return found.with_headers((FAILED_HEADER, "False"))
         except SwaggerError as error:
             return error_answer(404, str(error))
 
@@ -265,5 +263,3 @@ def _later_on(answer: Callable[[Request], Coroutine[Any, Any, Answer]]) -> Handl
         return _TaskPending(answer(request), deliver)
 
     return handle
-
-

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from skerry_scorer.answers import error_answer, later
+from skerry_scorer.answers import FAILED_HEADER, error_answer, later
 from skerry_scorer.arguments import InputError, TextArgument, score_input
-from skerry_scorer.entry import FAILED_HEADER, RunFailedError, Scorer
+from skerry_scorer.entry import RunFailedError, Scorer
 from skerry_scorer.feeder import Counts
 from skerry_scorer.metrics import Metrics
 from skerry_scorer.settings import Limits
@@ -114,8 +114,8 @@ class Scored:
         if self._begun:
             self._scoring.counts.failed += 1
             log.warning("request failed: Scoring timeout after %d ms", timeout_ms)
-            failed = error_answer(500, f"Scoring timeout after {timeout_ms} ms")
-            self._deliver(failed.with_headers((FAILED_HEADER, "True")))
+            text = f"Scoring timeout after {timeout_ms} ms"
+            self._deliver(error_answer(500, text, run_failed=True))
         else:
             self._deliver(later(f"still waiting for run() after {timeout_ms} ms"))
 
@@ -188,8 +188,7 @@ def _run_batch(jobs: Sequence[Scored]) -> None:
     answers = good[0].scorer.answer_batch(items)
     ms = (time.perf_counter() - began) * 1000
     for job, answer in zip(good, answers, strict=True):
-        failed = isinstance(answer, RunFailedError)
-        job.answer = failed_answer(answer) if failed else told(answer, ms)
+        job.answer = told(answer, ms) if isinstance(answer, Answer) else failed_answer(answer)
 
 
 def told(answer: Answer, ms: float) -> Answer:
@@ -203,7 +202,7 @@ def told(answer: Answer, ms: float) -> Answer:
 def failed_answer(error: RunFailedError) -> Answer:
     """Return the answer where ``run()`` raised; the log has the traceback."""
     log.warning("request failed: %s\n%s", error.text, error.detail)
-    return error_answer(500, error.text).with_headers((FAILED_HEADER, "True"))
+    return error_answer(500, error.text, run_failed=True)
 
 
 def timeout_of(headers: Mapping[str, str], most_ms: int) -> int:

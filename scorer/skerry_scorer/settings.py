@@ -156,7 +156,6 @@ def _service(env: Mapping[str, str]) -> Service:
     )
 
 
-
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:

@@ -37,7 +37,10 @@ class ShimFinder(MetaPathFinder, Loader):
         self._modules = modules
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002 - the protocol's
+        target: ModuleType | None = None,  # noqa: ARG002 - the protocol's
     ) -> ModuleSpec | None:
         """Return the spec of a name of the table, None for any other."""
         if fullname not in self._modules:
@@ -45,7 +48,7 @@ class ShimFinder(MetaPathFinder, Loader):
         leads_on = any(name.startswith(f"{fullname}.") for name in self._modules)
         return ModuleSpec(fullname, self, origin="skerry_scorer", is_package=leads_on)
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:  # noqa: ARG002 - the protocol's
         """Leave it to Python."""
         return None
 

@@ -99,7 +99,9 @@ def _describe(version: str, service: Service, given: Any, returned: Any) -> dict
         "ErrorResponse": {"type": "object", "properties": {"message": {"type": "string"}}},
     }
     info = {"title": service.name, "version": service.version}
-    info["description"] = f"How to ask {service.name}: data goes in as JSON, what run() makes of it comes out"
+    info["description"] = (
+        f"How to ask {service.name}: data goes in as JSON, what run() makes of it comes out"
+    )
     bearer = {"type": "apiKey", "name": "Authorization", "in": "header"}
     prefix = f"/{service.path_prefix}" if service.path_prefix else ""
     head: dict[str, Any]

@@ -166,7 +166,7 @@ class Worker:
 class _Call:
     """A function, and the future that waits for what it returns."""
 
-    batch = None
+    batch: Batch | None = None
 
     def __init__(self, function: Callable[[], Any], future: asyncio.Future[Any]) -> None:
         self.given_up = False
