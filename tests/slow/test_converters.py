@@ -123,7 +123,8 @@ def test_keras_becomes_litert(
 
     assert done.plan.family == family
     assert done.agreement.share >= (1.0 if quantize == "none" else 0.9)
-    assert worst(done.agreement) < (1e-3 if quantize == "none" else 0.1)
+    # Recurrent layers that kept their state from sample to sample would differ by 1e-3.
+    assert worst(done.agreement) < (1e-5 if quantize == "none" else 0.1)
     assert done.before.size_bytes > 2 * done.after.size_bytes
     assert done.before.memory_bytes > 4 * done.after.memory_bytes
     assert done.before.installed_bytes > 4 * done.after.installed_bytes

@@ -129,7 +129,11 @@ def _saved_model(path: Path) -> Form | None:
 
 def _keras_h5(path: Path) -> Form:
     why = _LAMBDA if _searched_for(path, rb'"class_name": ?"Lambda"') else ""
-    return Form("keras-h5", path, why, _searched(path, rb"keras_version"))
+    # The version itself lies apart from its name in HDF5; how shapes are called tells as much.
+    third = _searched_for(path, rb'"batch_shape":') and not _searched_for(
+        path, rb'"batch_input_shape":'
+    )
+    return Form("keras-h5", path, why, "3" if third else "2")
 
 
 _LAMBDA = "it has a Lambda layer, which holds Python code"

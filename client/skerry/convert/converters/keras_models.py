@@ -1,11 +1,13 @@
 """Keras or SavedModel to LiteRT."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from . import golden
 from .order import RefusedError, say, versions
@@ -26,6 +28,7 @@ def do(order: dict[str, Any]) -> dict[str, Any]:
         write_saved(model, inputs, source)
     about = golden.prepare(order, inputs)
     say("converting to LiteRT")
+    source = without_fused(source, folder / "unfused", order["quantize"])
     data = convert(source, order["quantize"], golden.calibration(order, inputs))
     (folder / "result.tflite").write_bytes(data)
     return {
@@ -80,7 +83,7 @@ def signature_inputs(loaded: Any) -> list[Input]:
 
 
 def write_saved(model: Any, inputs: list[Input], folder: str) -> None:
-    """Write a SavedModel for one sample at a time: only so do recurrent layers become one step."""
+    """Write a SavedModel that takes one sample at a time, so that all shapes are known."""
     specs = [
         tf.TensorSpec((1, *one.shape[1:]), one.dtype, name=_name(n)) for n, one in enumerate(inputs)
     ]
@@ -94,6 +97,30 @@ def write_saved(model: Any, inputs: list[Input], folder: str) -> None:
     module.kept = [one if isinstance(one, tf.Variable) else one.value for one in model.variables]
     signature = tf.function(serve).get_concrete_function(*specs)
     tf.saved_model.save(module, folder, signatures={"serving_default": signature})
+
+
+def without_fused(source: str, target: Path, quantize: str) -> str:
+    """Copy a SavedModel so that recurrent layers are not fused, and return where it lies.
+
+    LiteRT's fused operators keep their state from one call to the next, until somebody resets it.
+    The original forgets after each sample, and so must the result.
+
+    Raises:
+        RefusedError: It has loops, and they cannot be quantised.
+    """
+    shutil.copytree(source, target)
+    file = target / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    functions = [one for graph in saved.meta_graphs for one in graph.graph_def.library.function]
+    for function in functions:
+        function.attr.pop("api_implements", None)
+    if quantize == "int8" and any("While" in node.op for f in functions for node in f.node_def):
+        # TensorFlow's converter crashes on it.
+        raise RefusedError(
+            "recurrent layers cannot be calculated in int8", "Use --quantize dynamic."
+        )
+    file.write_bytes(saved.SerializeToString())
+    return str(target)
 
 
 def convert(folder: str, quantize: str, calibration: dict[str, Any] | None) -> bytes:

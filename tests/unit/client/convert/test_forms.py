@@ -24,8 +24,8 @@ def keras(path: Path, version: str, layer: str = "Dense") -> None:
     zipped(path, metadata_json=metadata, config_json=json.dumps({"class_name": layer}))
 
 
-def hdf5(path: Path) -> None:
-    path.write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 60 + b"keras_version\0\0\x13\0\0" + b"2.15.0\0")
+def hdf5(path: Path, config: str = '{"batch_input_shape": [null, 20]}') -> None:
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 60 + config.encode())
 
 
 def torch(path: Path, *members: str) -> None:
@@ -39,7 +39,8 @@ def estimator(path: Path) -> None:
 
 
 MAKERS: dict[str, tuple[Callable[[Path], object], str, str]] = {
-    "m.h5": (hdf5, "keras-h5", "2.15.0"),
+    "m.h5": (hdf5, "keras-h5", "2"),
+    "new.h5": (lambda path: hdf5(path, '{"batch_shape": [null, 20]}'), "keras-h5", "3"),
     "m.keras": (lambda path: keras(path, "3.4.1"), "keras-zip", "3.4.1"),
     "m.pkl": (estimator, "pickle", "1.5.2"),
     "m.joblib": (lambda path: path.write_bytes(gzip.compress(b"x")), "pickle", ""),
