@@ -42,7 +42,11 @@ def module() -> None:
 @click.option("-n", "--name", type=NAME, help="What to call the module.")
 @click.option("-m", "--model", "models", multiple=True, type=REFERENCE, help="Repeatable.")
 @click.option("--entry-script", metavar="PATH", help="In FOLDER.  [default: score.py]")
-@click.option("--environment", metavar="PATH", help="In FOLDER: a requirements or conda file.")
+@click.option(
+    "--environment",
+    metavar="PATH",
+    help="In FOLDER: a requirements or conda file, or a pyproject.toml.",
+)
 @click.option(
     "--platform", "platforms", multiple=True, help="Repeatable.  [default: this machine's]"
 )
