@@ -255,4 +255,4 @@ def _check_brokers(manifest: Manifest) -> None:
             if isinstance(given, TopicInput) and spec.network == "none":
                 path = ("modules", module, "inputs", name, "topic")
                 text = f"{given.broker.host} is out of reach: set network to 'host' for {module}"
-                raise ContractError(text, path)
+                raise ContractError(text, path, subject="manifest")
