@@ -47,7 +47,7 @@ class Watch:
 
     def pass_over(self, look: Look) -> None:
         """Leave a file alone that can be neither removed nor moved, until it changes."""
-        self._passed_over.add(look)
+        self._passed_over = self._passed_over | {look}  # from another thread than the update
 
 
 class InputFolder:
