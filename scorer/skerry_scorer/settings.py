@@ -6,27 +6,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skerry_scorer.input_settings import (
+    CommandInput,
+    FolderInput,
+    Input,
+    SettingsError,
+    TimerInput,
+    TopicInput,
+    read_inputs,
+    text,
+)
+
+__all__ = [
+    "CommandInput",
+    "FolderInput",
+    "Limits",
+    "Settings",
+    "SettingsError",
+    "TimerInput",
+    "TopicInput",
+    "read_settings",
+]
+
 MAX_SETTINGS_BYTES = 256 * 1024
 """Largest ``settings.json`` that is read."""
 DEFAULT_PORT = 5001
 """TCP port where there is no run folder."""
-
-
-class SettingsError(Exception):
-    """A variable or a field of ``settings.json`` cannot be used as it is."""
-
-
-@dataclass(frozen=True)
-class FolderInput:
-    """A folder whose files are scored.
-
-    Attributes:
-        folder: As the module sees it.
-        pattern: Which files count, as a shell pattern.
-    """
-
-    folder: Path
-    pattern: str = "*"
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Settings:
         run_dir: The run folder, or None.
         address: Where to listen on TCP, if ``port`` says so.
         port: TCP port, 0 for any free one, None for no TCP.
-        inputs: Folders to read, by input name.
+        inputs: What is fed to ``run()``, by input name.
         stream: Stream that results go to.
         results_to_stdout: Whether results are printed instead of handed to an agent.
         limits: Bounds of the host's own.
@@ -101,7 +106,7 @@ class Settings:
     run_dir: Path | None = None
     address: str = "0.0.0.0"  # noqa: S104 - a container's port is published from outside it
     port: int | None = None
-    inputs: Mapping[str, FolderInput] = field(default_factory=dict)
+    inputs: Mapping[str, Input] = field(default_factory=dict)
     stream: str = "scores"
     results_to_stdout: bool = False
     limits: Limits = field(default_factory=Limits)
@@ -126,8 +131,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         run_dir=run_dir,
         address=env.get("SKERRY_ADDRESS") or Settings.address,
         port=port if env.get("SKERRY_PORT") or not run_dir else None,
-        inputs=_inputs(told.get("inputs", {})),
-        stream=_text(told.get("stream", "scores"), "stream"),
+        inputs=read_inputs(told.get("inputs", {})),
+        stream=text(told.get("stream", "scores"), "stream"),
         results_to_stdout=told.get("results", "agent") == "stdout",
         limits=_limits(env),
         service=_service(env),
@@ -185,28 +190,10 @@ def _read_file(path: Path) -> dict[str, Any]:
     return told
 
 
-def _inputs(value: Any) -> dict[str, FolderInput]:
-    if not isinstance(value, dict):
-        raise SettingsError("settings.json: inputs: expected an object")
-    found = {}
-    for name, entry in value.items():
-        where = f"inputs.{name}"
-        if not isinstance(entry, dict):
-            raise SettingsError(f"settings.json: {where}: expected an object")
-        folder = _text(entry.get("folder"), f"{where}.folder")
-        pattern = _text(entry.get("pattern", "*"), f"{where}.pattern")
-        found[name] = FolderInput(Path(folder), pattern)
-    return found
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise SettingsError(f"settings.json: {where}: expected text")
-    return value
-
-
 def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
-    text = env.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-        raise SettingsError(f"{name} must be a whole number from {low} to {high}, got {text!r:.40}")
-    return int(text)
+    given = env.get(name) or str(default)
+    if not (given.isascii() and given.isdigit() and low <= int(given) <= high):
+        raise SettingsError(
+            f"{name} must be a whole number from {low} to {high}, not {given!r:.40}"
+        )
+    return int(given)
