@@ -12,6 +12,7 @@ from skerry import recipe as recipes
 from skerry.answers import Build, Image, Module
 from skerry.api import Api, NewModule
 from skerry.commands.arguments import NAME, REFERENCE
+from skerry.commands.module_init import init
 from skerry.commands.module_show import show
 from skerry.files import Reader
 from skerry.output import Output, count_text, short, size_text
@@ -29,6 +30,9 @@ POLL_S = 0.5
 @click.group()
 def module() -> None:
     """Modules: images built from models, a scorer and its environment."""
+
+
+module.add_command(init)
 
 
 @module.command(epilog="Example: skerry module build ./scorer -n sentiment-scorer -m sentiment:1")
