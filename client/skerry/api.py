@@ -23,6 +23,8 @@ from skerry_contract.shape import Size
 
 UPLOAD_SILENCE_S = 300.0
 """Seconds that the cloud may take to verify and sync what was uploaded."""
+MAX_MANIFEST = 4 * 1024 * 1024
+"""Largest manifest or index, in bytes."""
 _MANY = Size(0, 100_000)
 
 
@@ -167,6 +169,22 @@ class Api:
     def delete_module(self, which: Reference) -> None:
         """Delete one version of a module that no deployment uses."""
         self._transport.send(Request("DELETE", _one("modules", which)))
+
+    # --- images, through the distribution API ---------------------------------------------------
+
+    def manifest(self, name: str, reference: str) -> tuple[bytes, str]:
+        """Return a manifest or index of a module as it is, and its media type."""
+        return self._transport.read(f"/v2/{name}/manifests/{reference}", max_bytes=MAX_MANIFEST)
+
+    def referrers(self, name: str, digest: str) -> bytes:
+        """Return the index of what refers to an image."""
+        return self._transport.read(f"/v2/{name}/referrers/{digest}", max_bytes=MAX_MANIFEST)[0]
+
+    def copy_image_blob(
+        self, name: str, digest: str, sink: Callable[[bytes], object], *, max_bytes: int
+    ) -> None:
+        """Hand a blob of a module's images to ``sink``; the caller checks its digest."""
+        self._transport.copy(f"/v2/{name}/blobs/{digest}", sink, max_bytes=max_bytes)
 
     # --- devices -------------------------------------------------------------------------------
 

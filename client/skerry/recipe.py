@@ -21,7 +21,7 @@ from skerry_contract.shape import Size, Text
 
 RECIPE = "module.toml"
 MAX_RECIPE_BYTES = 64 * 1024
-ENVIRONMENTS = ("environment.txt", "requirements.txt", "environment.yml")
+ENVIRONMENTS = ("environment.txt", "requirements.txt", "environment.yml", "pyproject.toml")
 """Where an environment is looked for if none is named; the first that exists counts."""
 
 Platform = Annotated[str, Text(r"linux/[a-z0-9]+(/[a-z0-9]+)?", 40, "a platform: linux/amd64")]

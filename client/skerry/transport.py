@@ -134,6 +134,17 @@ class Transport:
                     raise DigestError(f"{self.url}{path} is longer than the promised {max_bytes} B")
                 sink(piece)
 
+    def read(self, path: str, *, max_bytes: int) -> tuple[bytes, str]:
+        """Return the bytes at ``path`` and their media type.
+
+        Raises:
+            NetworkError: There are more than ``max_bytes`` of them.
+            SkerryError: As ``ask``.
+        """
+        with self.open(Request("GET", path)) as response:
+            media_type = response.headers.get("Content-Type", "").partition(";")[0]
+            return _bounded(response, max_bytes), media_type
+
     @contextmanager
     def open(self, request: Request) -> Iterator[requests.Response]:
         """Yield the good answer to ``request``, its body unread, and close it afterwards."""

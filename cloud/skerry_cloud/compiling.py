@@ -25,7 +25,13 @@ def compiler_into(blobs: BlobStore, caches: Path) -> Compile:
 
 def _request(job: Job, platform: str) -> BuildRequest:
     models = [
-        ModelFiles(model.reference.name, model.reference.version, _entries(model.about.files))
+        ModelFiles(
+            model.reference.name,
+            model.reference.version,
+            _entries(model.about.files),
+            model.about.framework,
+            model.about.framework_version,
+        )
         for model in job.models
     ]
     return BuildRequest(

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 
 from skerry_cloud.blobs import BlobStore, Stored
 from skerry_cloud.clock import Clock
+from skerry_cloud.compiler.reports import reports_named
 from skerry_cloud.database import Database, builds, model_files, module_images
 from skerry_contract.errors import SkerryError
 
@@ -67,4 +68,5 @@ def _needed(connection: Connection, blobs: BlobStore) -> set[str]:
         manifest = json.loads(blobs.read(row.digest, limit=_MAX_MANIFEST_BYTES))
         needed.update((row.digest, manifest["config"]["digest"]))
         needed.update(layer["digest"] for layer in row.layers)
+        needed.update(reports_named(manifest).values())
     return needed

@@ -13,6 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from skerry_cloud import serve
+from skerry_cloud.assembly import CompileWith
 from skerry_cloud.blobs import BlobStore
 from skerry_cloud.builds import Compile, Job
 from skerry_cloud.registry.modules import Image, Layer
@@ -38,12 +39,14 @@ def small_compiler(blobs: BlobStore, caches: Path) -> Compile:
         files = [f for model in job.models for f in model.about.files] + list(job.order.files)
         layers = [Layer(f.digest, f.size, "models", reused=False) for f in files]
         progress(f"{len(layers)} layers")
+        about = blobs.put(b'{"bomFormat": "CycloneDX", "components": []}')
         config = blobs.put(json.dumps({"os": "linux", "platform": platform}).encode())
         manifest = {
             "schemaVersion": 2,
             "mediaType": _MANIFEST,
             "config": {"digest": config.digest, "size": config.size},
             "layers": [{"digest": layer.digest, "size": layer.size} for layer in layers],
+            "annotations": {"io.skerry.sbom": about.digest},
         }
         stored = blobs.put(json.dumps(manifest).encode())
         return Image(stored.digest, stored.size, tuple(layers))
@@ -54,7 +57,10 @@ def small_compiler(blobs: BlobStore, caches: Path) -> Compile:
 class CloudServer:
     """A server that is started by ``with`` and has ended when the block is left."""
 
-    def __init__(self, data: Path, **options: Any) -> None:
+    def __init__(
+        self, data: Path, compile_with: CompileWith = small_compiler, **options: Any
+    ) -> None:
+        self._compile_with = compile_with
         given = {"port": 0, "broker_port": 0, "broker": "mosquitto", **options}
         self.settings = Settings(data, Options(**given))
         self._stop = threading.Event()
@@ -119,7 +125,9 @@ class CloudServer:
         assert self.ask("PUT", f"/v1/blobs/{digest}", data).status_code == 200
         return {"path": path, "digest": digest, "size": len(data)}
 
-    def build(self, name: str, script: bytes = b"def run(d): ...", **more: Any) -> Any:
+    def build(
+        self, name: str, script: bytes = b"def run(d): ...", *, within_s: float = 10, **more: Any
+    ) -> Any:
         """Build a module and return the build once it has ended."""
         order = {
             "name": name,
@@ -129,7 +137,7 @@ class CloudServer:
         build = self.post("/v1/modules", {**order, **more})
         path = f"/v1/builds/{build['id']}"
         return eventually(
-            lambda: found if (found := self.get(path))["state"] != "running" else None
+            lambda: found if (found := self.get(path))["state"] != "running" else None, within_s
         )
 
     def add_device(self, device: str) -> Any:
@@ -139,7 +147,7 @@ class CloudServer:
 
     def _run(self) -> None:
         try:
-            serve.run(self.settings, self._stop, self._is_ready, small_compiler)
+            serve.run(self.settings, self._stop, self._is_ready, self._compile_with)
         except BaseException as error:  # noqa: BLE001 (handed to the test's own thread)
             self.error = error
 

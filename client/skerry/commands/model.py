@@ -8,6 +8,8 @@ import click
 from skerry.answers import Model
 from skerry.api import NewModel
 from skerry.commands.arguments import NAME, REFERENCE, pairs, pairs_text
+from skerry.commands.model_convert import convert_model
+from skerry.commands.model_profile import profile
 from skerry.files import LocalFile, Reader
 from skerry.output import Output, count_text, facts, short, size_text
 from skerry.session import Session, with_session
@@ -19,6 +21,10 @@ from skerry_contract.names import Reference
 @click.group()
 def model() -> None:
     """Models: named, versioned sets of files."""
+
+
+model.add_command(convert_model)
+model.add_command(profile)
 
 
 @model.command(epilog="Example: skerry model register -p ./models -n sentiment --tag task=text")

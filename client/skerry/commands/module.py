@@ -12,8 +12,10 @@ from skerry import recipe as recipes
 from skerry.answers import Build, Image, Module
 from skerry.api import Api, NewModule
 from skerry.commands.arguments import NAME, REFERENCE
+from skerry.commands.module_init import init
+from skerry.commands.module_show import show
 from skerry.files import Reader
-from skerry.output import Output, count_text, facts, short, size_text
+from skerry.output import Output, count_text, short, size_text
 from skerry.recipe import RECIPE, Recipe
 from skerry.session import Session, with_session
 from skerry.transport import error_from
@@ -30,6 +32,9 @@ def module() -> None:
     """Modules: images built from models, a scorer and its environment."""
 
 
+module.add_command(init)
+
+
 @module.command(epilog="Example: skerry module build ./scorer -n sentiment-scorer -m sentiment:1")
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option(
@@ -41,7 +46,11 @@ def module() -> None:
 @click.option("-n", "--name", type=NAME, help="What to call the module.")
 @click.option("-m", "--model", "models", multiple=True, type=REFERENCE, help="Repeatable.")
 @click.option("--entry-script", metavar="PATH", help="In FOLDER.  [default: score.py]")
-@click.option("--environment", metavar="PATH", help="In FOLDER: a requirements or conda file.")
+@click.option(
+    "--environment",
+    metavar="PATH",
+    help="In FOLDER: a requirements or conda file, or a pyproject.toml.",
+)
 @click.option(
     "--platform", "platforms", multiple=True, help="Repeatable.  [default: this machine's]"
 )
@@ -148,24 +157,6 @@ def list_modules(session: Session, name: str | None) -> None:
     session.output.result(list(found), table)
 
 
-@module.command(epilog="Example: skerry module show sentiment-scorer:1")
-@click.argument("which", metavar="NAME:VERSION", type=REFERENCE)
-@with_session
-def show(session: Session, which: Reference) -> None:
-    """Show one version of a module: its images and their layers."""
-    found = session.api.module(which)
-    about = facts(
-        (
-            ("module", str(which)),
-            ("models", " ".join(found.models)),
-            ("entry script", found.entry_script),
-            ("environment", found.environment),
-            ("created", found.created),
-        )
-    )
-    session.output.result(found, about, *_images(session.output, found))
-
-
 @module.command(epilog="Example: skerry module delete sentiment-scorer:1")
 @click.argument("which", metavar="NAME:VERSION", type=REFERENCE)
 @with_session
@@ -173,6 +164,10 @@ def delete(session: Session, which: Reference) -> None:
     """Delete one version of a module that no deployment uses."""
     session.api.delete_module(which)
     session.output.result({"deleted": str(which)}, f"{which} is deleted")
+
+
+for _command in (show,):
+    module.add_command(_command)
 
 
 def _images(output: Output, found: Module) -> Iterator[Any]:

@@ -6,6 +6,7 @@ manifest; for several it is an index of them. Source: OCI distribution-spec 1.1,
 """
 
 import json
+from collections.abc import Collection, Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,8 +16,10 @@ from skerry_cloud.api.auth import Anyone
 from skerry_cloud.api.ranges import blob_response
 from skerry_cloud.api.services import Services, Use
 from skerry_cloud.registry.modules import Module
+from skerry_cloud.registry.referrers import referrers_of
 from skerry_contract import shape
-from skerry_contract.errors import NotFoundError
+from skerry_contract.errors import NotFoundError, SkerryError
+from skerry_contract.names import check_digest
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -55,15 +58,34 @@ def list_tags(
 def get_manifest(name: str, reference: str, request: Request, services: Use) -> Response:
     """Return a manifest or index, byte for byte as its digest was made."""
     found = services.modules.versions(name)
-    digests = {one.digest for module in found for one in module.images.values()}
+    digests = _images(found)
     if reference in digests:
         return blob_response(request, services.blobs, reference, _media_type(services, reference))
+    if _is_referrer(reference, digests, services):
+        return blob_response(request, services.blobs, reference, MANIFEST)
     for module in found:
         if reference == str(module.reference.version):
             return _tagged(module, request, services)
         if len(module.images) > 1 and reference == services.blobs.put(_index(module)).digest:
             return blob_response(request, services.blobs, reference, INDEX)
     raise NotFoundError(f"module {name} has no manifest {reference!r:.100}")
+
+
+@router.get("/{name}/referrers/{digest}", response_class=Response)
+def list_referrers(
+    name: str,
+    digest: str,
+    services: Use,
+    artifact_type: Annotated[str, Query(alias="artifactType", max_length=255)] = "",
+) -> Response:
+    """Return an index of what refers to an image: bill of materials, provenance, lock."""
+    check_digest(digest)
+    images = _images(services.modules.versions(name))
+    found = referrers_of(digest, services.blobs) if digest in images else ()
+    chosen = [one.descriptor for one in found if artifact_type in ("", one.artifact_type)]
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": chosen}
+    headers = {"OCI-Filters-Applied": "artifactType"} if artifact_type else {}
+    return Response(json.dumps(index), headers=headers, media_type=INDEX)
 
 
 @router.head("/{name}/blobs/{digest}", response_class=Response)
@@ -81,6 +103,22 @@ def _tagged(module: Module, request: Request, services: Services) -> Response:
         return blob_response(request, services.blobs, digest, _media_type(services, digest))
     index = services.blobs.put(_index(module))
     return blob_response(request, services.blobs, index.digest, INDEX)
+
+
+def _images(found: Iterable[Module]) -> set[str]:
+    return {one.digest for module in found for one in module.images.values()}
+
+
+def _is_referrer(reference: str, images: Collection[str], services: Services) -> bool:
+    """Tell whether this is an artifact about one of these images, and not just any bytes."""
+    try:
+        document = json.loads(services.blobs.read(reference, limit=_MAX_MANIFEST_BYTES))
+        subject = document["subject"]["digest"]
+    except (SkerryError, ValueError, KeyError, TypeError):
+        return False
+    if subject not in images:
+        return False
+    return reference in {one.blob.digest for one in referrers_of(subject, services.blobs)}
 
 
 def _index(module: Module) -> bytes:

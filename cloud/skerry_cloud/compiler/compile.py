@@ -17,6 +17,7 @@ from skerry_cloud.compiler.environment_file import Requirements, read_environmen
 from skerry_cloud.compiler.image import store_image
 from skerry_cloud.compiler.layers import SCRATCH, LayerShelf
 from skerry_cloud.compiler.platforms import Platform, find_platform
+from skerry_cloud.compiler.reports import store_reports
 from skerry_cloud.compiler.request import BuildRequest, Image, Layer, Progress, check_request
 from skerry_cloud.compiler.trial import try_module
 from skerry_contract.errors import ConflictError, EnvironmentFileError
@@ -72,7 +73,8 @@ def compile_module(
         progress(note)
     with _alone(caches):
         layers = _layers(_Place(request, blobs, caches, progress), platform, wanted, host)
-        image = store_image(request, platform, layers, blobs)
+        reports = store_reports(request, layers, blobs, caches / "inventories")
+        image = store_image(request, platform, layers, reports, blobs)
         if request.check_init and platform.is_here:
             try_module(request, image, blobs, caches / "trees", progress)
         elif request.check_init:

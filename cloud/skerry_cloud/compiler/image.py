@@ -12,7 +12,13 @@ from skerry_cloud.compiler.base import USER_ID
 from skerry_cloud.compiler.content import APP_FOLDER, HOST_FOLDER, model_folder
 from skerry_cloud.compiler.environment import ENVIRONMENT_FOLDER
 from skerry_cloud.compiler.platforms import Platform
-from skerry_cloud.compiler.request import MODELS_FOLDER, BuildRequest, Image, Layer
+from skerry_cloud.compiler.request import (
+    MODELS_FOLDER,
+    BuildRequest,
+    Image,
+    Layer,
+    files_digest,
+)
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -23,11 +29,24 @@ _CREATED = "1980-01-01T00:00:00Z"
 
 
 def store_image(
-    request: BuildRequest, platform: Platform, layers: Sequence[Layer], blobs: BlobStore
+    request: BuildRequest,
+    platform: Platform,
+    layers: Sequence[Layer],
+    reports: Mapping[str, str],
+    blobs: BlobStore,
 ) -> Image:
-    """Store config and manifest for ``layers``, and return the finished image."""
+    """Store config and manifest for ``layers``, and return the finished image.
+
+    Args:
+        request: What it is made of.
+        platform: Where it runs.
+        layers: Its layers, lowest first.
+        reports: Digests of what it says of itself, by annotation.
+        blobs: Where it goes.
+    """
     config = blobs.put(_written(config_of(request, platform, layers)))
-    manifest = blobs.put(_written(manifest_of(config, layers)))
+    annotations = {**_titles(request), **reports}
+    manifest = blobs.put(_written(manifest_of(config, layers, annotations)))
     return Image(
         platform.name, manifest.digest, manifest.size, config.digest, config.size, tuple(layers)
     )
@@ -63,9 +82,10 @@ def config_of(request: BuildRequest, platform: Platform, layers: Sequence[Layer]
             "Entrypoint": list(ENTRYPOINT),
             "Env": [f"{name}={value}" for name, value in variables.items()],
             "Labels": {
-                "org.opencontainers.image.title": request.name,
-                "org.opencontainers.image.version": str(request.version),
+                **_titles(request),
                 "io.skerry.module": str(request.reference),
+                "io.skerry.models": " ".join(str(model.reference) for model in request.models),
+                "io.skerry.source": files_digest(request.files),
                 "io.skerry.scorer-host": "1",
             },
         },
@@ -74,13 +94,23 @@ def config_of(request: BuildRequest, platform: Platform, layers: Sequence[Layer]
     }
 
 
-def manifest_of(config: Blob, layers: Sequence[Layer]) -> dict[str, Any]:
+def manifest_of(
+    config: Blob, layers: Sequence[Layer], annotations: Mapping[str, str]
+) -> dict[str, Any]:
     """Return the image's manifest."""
     return {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "config": _descriptor(CONFIG_TYPE, config.digest, config.size),
         "layers": [_descriptor(LAYER_TYPE, layer.digest, layer.size) for layer in layers],
+        "annotations": dict(annotations),
+    }
+
+
+def _titles(request: BuildRequest) -> dict[str, str]:
+    return {
+        "org.opencontainers.image.title": request.name,
+        "org.opencontainers.image.version": str(request.version),
     }
 
 

@@ -1,5 +1,7 @@
 """What the compiler is given and what it gives back, and the one place that judges paths."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -41,11 +43,15 @@ class ModelFiles:
         name: Name of the model.
         version: Its version, from 1.
         files: Its files.
+        framework: What it was made with; empty where nobody said.
+        framework_version: And with which version of that.
     """
 
     name: str
     version: int
     files: tuple[FileEntry, ...]
+    framework: str = ""
+    framework_version: str = ""
 
     @property
     def reference(self) -> Reference:
@@ -128,6 +134,16 @@ class Image:
     def total_size(self) -> int:
         """Bytes that a device without any of it must pull."""
         return self.size + self.config_size + sum(layer.size for layer in self.layers)
+
+
+def files_digest(files: Sequence[FileEntry]) -> Digest:
+    """Return one digest for a folder: that of its paths and their digests, in order of the paths.
+
+    It is the SHA-256 of the JSON ``[[path, digest], …]`` in UTF-8, without blanks.
+    """
+    listed = sorted([file.path, file.digest] for file in files)
+    written = json.dumps(listed, ensure_ascii=False, separators=(",", ":"))
+    return Digest(f"sha256:{hashlib.sha256(written.encode()).hexdigest()}")
 
 
 def check_request(request: BuildRequest) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from skerry_cloud.blobs import BlobStore
 from skerry_cloud.compiler import Image, ModelFiles, compile_module
@@ -18,6 +20,7 @@ from skerry_cloud.compiler.oci_layout import export_image, export_layout
 from skerry_cloud.compiler.platforms import find_platform
 from skerry_cloud.compiler.trees import unpack
 from skerry_cloud.compiler.trial import How, try_module
+from skerry_cloud.registry.referrers import referrers_of
 from skerry_contract.errors import (
     ConflictError,
     ContractError,
@@ -377,6 +380,27 @@ def test_outside_tools_read_the_image(build: Build, blobs: BlobStore, tmp_path: 
     skopeo("copy", f"docker-archive:{tmp_path}/image.tar", f"dir:{tmp_path}/loaded")
     with tarfile.open(tmp_path / "image.tar") as tar:
         assert "manifest.json" in tar.getnames()
+
+
+def test_an_image_says_what_is_in_it(build: Build, blobs: BlobStore) -> None:
+    files = stored(blobs, WITH_PACKAGE)
+    first = build(files=files, environment="environment.txt", check_init=False)
+    named = document(blobs, first.digest)["annotations"]
+    written = blobs.read(named["io.skerry.sbom"], limit=10_000_000).decode()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(written) is None
+    packages = {one["name"]: one for one in json.loads(written)["components"]}
+    assert packages["libc6"]["purl"].startswith("pkg:deb/debian/libc6@2.36")
+    assert packages["zlib1g"]["licenses"] == [{"license": {"name": "Zlib"}}]
+    assert packages["tqdm"]["purl"] == "pkg:pypi/tqdm@4.67.1"
+    assert len(packages["tqdm"]["hashes"]) > 1
+    lock = blobs.read(named["io.skerry.lock"], limit=100_000).decode()
+    assert lock.startswith("tqdm==4.67.1")
+    labels = document(blobs, first.config)["config"]["Labels"]
+    assert labels["io.skerry.models"] == "weights:3"
+    reports = {one.artifact_type: one for one in referrers_of(first.digest, blobs)}
+    said = document(blobs, reports["application/vnd.in-toto+json"].blob.digest)
+    statement = document(blobs, said["layers"][0]["digest"])
+    assert statement["subject"][0]["digest"]["sha256"] == first.digest.removeprefix("sha256:")
 
 
 def test_what_a_killed_build_left_is_cleared_by_the_next(build: Build, root: Path) -> None:

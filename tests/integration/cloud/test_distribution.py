@@ -131,6 +131,55 @@ def test_tags_are_listed_in_pages(server: CloudServer) -> None:
     assert server.get("/v2/paged/tags/list?n=0")["tags"] == []
 
 
+def test_what_refers_to_an_image_is_listed_and_can_be_pulled(
+    server: CloudServer, module: Any
+) -> None:
+    image = module["images"]["linux/amd64"]["digest"]
+    got = server.ask("GET", f"/v2/pulled/referrers/{image}")
+    assert (got.status_code, got.headers["Content-Type"]) == (200, INDEX)
+    assert got.json()["schemaVersion"] == 2
+    [listed] = got.json()["manifests"]
+    assert listed["artifactType"] == "application/vnd.cyclonedx+json"
+    assert listed["annotations"]["org.opencontainers.image.title"] == "sbom.cdx.json"
+    data = check_manifest(server, f"/v2/pulled/manifests/{listed['digest']}", MANIFEST)
+    artifact = json.loads(data)
+    assert len(data) == listed["size"]
+    assert artifact["subject"]["digest"] == image
+    [content] = artifact["layers"]
+    blob = server.ask("GET", f"/v2/pulled/blobs/{content['digest']}")
+    assert (blob.status_code, blob.json()["bomFormat"]) == (200, "CycloneDX")
+    assert server.ask("GET", f"/v2/pulled/blobs/{artifact['config']['digest']}").content == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count"), [("application/vnd.cyclonedx+json", 1), ("text/plain", 0)]
+)
+def test_referrers_are_filtered_and_it_is_said(
+    server: CloudServer, module: Any, wanted: str, count: int
+) -> None:
+    image = module["images"]["linux/amd64"]["digest"]
+    got = server.ask("GET", f"/v2/pulled/referrers/{image}", params={"artifactType": wanted})
+    assert got.headers["OCI-Filters-Applied"] == "artifactType"
+    assert len(got.json()["manifests"]) == count
+
+
+def test_an_unknown_image_has_no_referrers_and_that_is_no_error(
+    server: CloudServer, module: Any
+) -> None:
+    del module
+    got = server.ask("GET", f"/v2/pulled/referrers/sha256:{'0' * 64}")
+    assert (got.status_code, got.json()["manifests"]) == (200, [])
+    assert server.ask("GET", "/v2/pulled/referrers/sha256:bad").status_code == 400
+
+
+def test_bytes_that_only_claim_to_be_about_an_image_are_no_manifest(
+    server: CloudServer, module: Any
+) -> None:
+    image = module["images"]["linux/amd64"]["digest"]
+    claim = server.upload(json.dumps({"subject": {"digest": image}}).encode(), "claim")
+    assert server.ask("GET", f"/v2/pulled/manifests/{claim['digest']}").status_code == 404
+
+
 def test_credentials_may_be_basic_with_any_user(server: CloudServer, module: Any) -> None:
     del module
     url = f"{server.ready.url}/v2/"

@@ -1,0 +1,1 @@
+"""What runs in the converters' environments, in a process of its own; it never imports skerry."""

@@ -1,0 +1,107 @@
+"""Models are told by what they hold, without loading them."""
+
+import gzip
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from skerry.convert import forms
+from skerry_contract.errors import ModelError
+
+
+def zipped(path: Path, **members: str) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name.replace("__", "/").replace("_json", ".json"), text)
+
+
+def keras(path: Path, version: str, layer: str = "Dense") -> None:
+    metadata = json.dumps({"keras_version": version})
+    zipped(path, metadata_json=metadata, config_json=json.dumps({"class_name": layer}))
+
+
+def hdf5(path: Path, config: str = '{"batch_input_shape": [null, 20]}') -> None:
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 60 + config.encode())
+
+
+def torch(path: Path, *members: str) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for member in members:
+            archive.writestr(f"model/{member}", "")
+
+
+def estimator(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"coef_": 1, "_sklearn_version": "1.5.2"}))
+
+
+MAKERS: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "m.h5": (hdf5, "keras-h5", "2"),
+    "new.h5": (lambda path: hdf5(path, '{"batch_shape": [null, 20]}'), "keras-h5", "3"),
+    "m.keras": (lambda path: keras(path, "3.4.1"), "keras-zip", "3.4.1"),
+    "m.pkl": (estimator, "pickle", "1.5.2"),
+    "m.joblib": (lambda path: path.write_bytes(gzip.compress(b"x")), "pickle", ""),
+    "m.tflite": (lambda path: path.write_bytes(b"\x20\0\0\0TFL3\0"), "tflite", ""),
+    "m.onnx": (lambda path: path.write_bytes(b"\x08\x09\x12\x00"), "onnx", ""),
+    "s.pt": (lambda path: torch(path, "code/a.py", "constants.pkl", "data.pkl"), "torchscript", ""),
+    "e.pt2": (lambda path: torch(path, "archive_format"), "exported-program", ""),
+    "w.pt": (lambda path: torch(path, "data.pkl", "data/0"), "torch-state", ""),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_each_form_is_told_by_its_content(tmp_path: Path, name: str) -> None:
+    make, form, version = MAKERS[name]
+    make(tmp_path / name)
+
+    found = forms.find(tmp_path)
+
+    assert (found.name, found.made_with) == (form, version)
+
+
+def test_a_saved_model_is_one_model_whatever_lies_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "saved"
+    folder.mkdir(parents=True)
+    (folder / "saved_model.pb").write_bytes(b"\x08\x01")
+    hdf5(folder / "inner.h5")
+
+    assert forms.find(tmp_path).path == folder
+
+
+@pytest.mark.parametrize(("name", "runs"), [("m.pkl", True), ("s.pt", True), ("m.onnx", False)])
+def test_what_runs_code_on_loading_says_so(tmp_path: Path, name: str, runs: bool) -> None:  # noqa: FBT001
+    MAKERS[name][0](tmp_path / name)
+    assert bool(forms.find(tmp_path).runs_code) == runs
+
+
+def test_a_lambda_layer_is_code(tmp_path: Path) -> None:
+    keras(tmp_path / "m.keras", "3.4.1", "Lambda")
+    assert "Lambda" in forms.find(tmp_path).runs_code
+
+
+def test_of_several_models_one_must_be_named(tmp_path: Path) -> None:
+    estimator(tmp_path / "a.pkl")
+    estimator(tmp_path / "b.pkl")
+
+    with pytest.raises(ModelError, match=r"a\.pkl, b\.pkl"):
+        forms.find(tmp_path)
+    assert forms.find(tmp_path, "b.pkl").path.name == "b.pkl"
+
+
+@pytest.mark.parametrize("named", ["../m.pkl", "none.pkl"])
+def test_only_the_models_own_files_can_be_named(tmp_path: Path, named: str) -> None:
+    (tmp_path / "model").mkdir()
+    estimator(tmp_path / "m.pkl")
+    with pytest.raises(ModelError, match="has no file"):
+        forms.find(tmp_path / "model", named)
+
+
+def test_without_a_model_the_forms_that_are_known_are_named(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("cat")
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(ModelError) as caught:
+        forms.find(tmp_path)
+    assert "ONNX" in caught.value.remedy
