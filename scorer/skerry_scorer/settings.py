@@ -67,11 +67,13 @@ class Service:
     """How the service is called over HTTP, by the variables of Azure's inference server.
 
     Attributes:
-        name: Title of the API description; also the model's name in the Open Inference Protocol.
+        name: Title of the API description.
         version: Its version.
         path_prefix: First part of all paths as clients see them, without slashes; "" for none.
         cors_origins: Origins of pages that may ask; ``*`` stands for all.
         server_version: Answered as ``x-ms-server-version``; "" for no such header.
+        model_name: Name of the model in the Open Inference Protocol.
+        model_version: Its version there; "" for none.
     """
 
     name: str = "ML service"
@@ -79,6 +81,8 @@ class Service:
     path_prefix: str = ""
     cors_origins: tuple[str, ...] = ()
     server_version: str = ""
+    model_name: str = "model"
+    model_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,14 @@ def _limits(env: Mapping[str, str]) -> Limits:
     )
 
 
+def _model(env: Mapping[str, str]) -> tuple[str, str]:
+    # …/azureml-models/<name>/<version> where there is one model; several have no name together.
+    *_, parent, name, version = ("", "", "", *Path(env.get("AZUREML_MODEL_DIR", "")).parts)
+    return (name, version) if parent == "azureml-models" else (Service.model_name, "")
+
+
 def _service(env: Mapping[str, str]) -> Service:
+    model = _model(env)
     origins = (origin.strip() for origin in env.get("AML_CORS_ORIGINS", "").split(","))
     return Service(
         name=env.get("SERVICE_NAME") or Service.name,
@@ -162,6 +173,8 @@ def _service(env: Mapping[str, str]) -> Service:
         path_prefix=env.get("SERVICE_PATH_PREFIX", "").strip("/"),
         cors_origins=tuple(origin for origin in origins if origin),
         server_version=env.get("HTTP_X_MS_SERVER_VERSION", ""),
+        model_name=env.get("SKERRY_MODEL_NAME") or model[0],
+        model_version=model[1],
     )
 
 
