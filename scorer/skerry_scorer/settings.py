@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skerry_scorer.data_policy import DataPolicy, read_policy
 from skerry_scorer.input_settings import (
     CommandInput,
     FolderInput,
@@ -100,6 +101,7 @@ class Settings:
         limits: Bounds of the host's own.
         service: How the service is called over HTTP.
         json_logs: Whether logs are JSON lines.
+        data: What entry scripts may collect, or None for nothing.
     """
 
     app_root: Path
@@ -113,6 +115,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     service: Service = field(default_factory=Service)
     json_logs: bool = False
+    data: DataPolicy | None = None
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
@@ -139,6 +142,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         limits=_limits(env),
         service=_service(env),
         json_logs=_log_format(env) == "json",
+        data=read_policy(told, env),
     )
 
 
