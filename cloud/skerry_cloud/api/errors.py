@@ -15,6 +15,7 @@ from skerry_contract.errors import (
     BrokerError,
     ConflictError,
     ContractError,
+    DatabaseError,
     DigestError,
     EnvironmentFileError,
     ManifestError,
@@ -43,6 +44,7 @@ STATUS: Mapping[str, int] = {
     ConflictError.code: 409,
     NetworkError.code: 408,
     BrokerError.code: 503,
+    DatabaseError.code: 503,
     NoSpaceError.code: 507,
 }
 """Status by code; what is not here is 500."""
