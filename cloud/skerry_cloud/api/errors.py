@@ -1,6 +1,7 @@
 """Which HTTP status an error becomes, and how it is told."""
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,7 @@ STATUS: Mapping[str, int] = {
     NoSpaceError.code: 507,
 }
 """Status by code; what is not here is 500."""
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -133,8 +135,19 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     text = f"{request.method} {path}: {error.detail}"
     told = answer(ContractError(text), path=path, status=error.status_code)
     # A method that is not allowed comes with those that are.
-    told.headers.update(error.headers or {})
+    if error.status_code == 405:
+        told.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return told
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods of a path: each of its routes would name its own only."""
+    found: set[str] = set()
+    for template, operations in request.app.openapi()["paths"].items():
+        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, request.url.path):
+            found.update(method.upper() for method in operations)
+    return found
 
 
 async def _os_error(request: Request, error: Exception) -> JSONResponse:
