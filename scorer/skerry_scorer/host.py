@@ -18,12 +18,12 @@ from skerry_scorer.agent_link import AgentLink, Results, StdoutResults
 from skerry_scorer.connection import Connections, Handler
 from skerry_scorer.entry import InitFailedError, Scorer
 from skerry_scorer.feeder import Counts, Feeder
-from skerry_scorer.folder import InputFolder
 from skerry_scorer.metrics import Metrics
 from skerry_scorer.routes import Routes
 from skerry_scorer.scoring import Scoring
 from skerry_scorer.settings import Limits, Settings
 from skerry_scorer.sockets import listen_unix, write_durably
+from skerry_scorer.sources import make_sources
 from skerry_scorer.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -50,14 +50,12 @@ class Host:
     def __init__(self, settings: Settings) -> None:
         limits = settings.limits
         self._settings = settings
-        self._worker = Worker(asyncio.get_running_loop(), limits.run_threads)
+        self._loop = asyncio.get_running_loop()
+        self._worker = Worker(self._loop, limits.run_threads)
         counts = Counts()
-        folders = {
-            name: InputFolder(name, entry, max_bytes=limits.max_body_bytes)
-            for name, entry in settings.inputs.items()
-        }
+        sources = make_sources(settings, self._wake)
         results = _results(settings)
-        self._feeder = Feeder(folders, settings.stream, results, self._worker, counts)
+        self._feeder = Feeder(sources, settings.stream, results, self._worker, counts)
         self._metrics = Metrics()
         scoring = Scoring(self._worker, counts, self._metrics, limits)
         self._routes = Routes(settings, self._worker, self._feeder, scoring)
@@ -161,6 +159,10 @@ class Host:
         server = await loop.create_server(connections.protocol, sock=listener)
         self._servers.append(server)
         self._connections.append(connections)
+
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the process ends
+            self._loop.call_soon_threadsafe(self._feeder.wake)
 
     def _leave_word(self, error: InitFailedError) -> None:
         if self._settings.run_dir is None:

@@ -20,10 +20,12 @@ from skerry_scorer.cors import cors_headers
 from skerry_scorer.entry import MAX_TEXT_CHARS, RunFailedError, Scorer
 from skerry_scorer.feeder import Feeder
 from skerry_scorer.golden import Case, GoldenSetError
+from skerry_scorer.inference import PREFIX, OpenInference
 from skerry_scorer.metrics import CONTENT_TYPE, Present
 from skerry_scorer.scoring import MAX_ID_CHARS, Scoring, request_ids, score_request
 from skerry_scorer.settings import Settings
 from skerry_scorer.swagger import SwaggerError, swagger
+from skerry_scorer.v2 import ModelName
 from skerry_scorer.wire import Answer, Request
 from skerry_scorer.worker import Worker
 
@@ -54,6 +56,9 @@ class Routes:
         self._feeder = feeder
         self._scoring = scoring
         self._metrics = scoring.metrics
+        self._inference = OpenInference(
+            ModelName(settings.service.model_name, settings.service.model_version), scoring
+        )
         self._table: dict[str, dict[str, Handler]] = {
             "/": {"GET": self._health, "HEAD": self._health},
             "/score": dict.fromkeys(("GET", "POST", "OPTIONS"), self._score),
@@ -78,11 +83,15 @@ class Routes:
 
     def answer(self, request: Request, deliver: Deliver) -> Answer | Pending:
         """Answer a request that came over ``host.sock``."""
-        methods = self._table.get(request.path) or self._table.get(self._unprefixed(request.path))
+        path = self._unprefixed(request.path)
+        methods = self._table.get(path)
+        if path == PREFIX or path.startswith(f"{PREFIX}/"):
+            exchange = _Exchange(self, request, PREFIX, deliver)
+            told = exchange.refusal or self._inference.answer(path, request, exchange.deliver)
+            return exchange.told(told) if isinstance(told, Answer) else told
         if methods is None:
             self._metrics.answered("other", 404)
             return error_answer(404, f"there is nothing at {request.path}")
-        path = self._unprefixed(request.path)
         handler = methods.get(request.method)
         if handler is None:
             self._metrics.answered(path, 405)

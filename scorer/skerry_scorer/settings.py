@@ -6,27 +6,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skerry_scorer.input_settings import (
+    CommandInput,
+    FolderInput,
+    Input,
+    SettingsError,
+    TimerInput,
+    TopicInput,
+    read_inputs,
+    text,
+)
+
+__all__ = [
+    "CommandInput",
+    "FolderInput",
+    "Limits",
+    "Settings",
+    "SettingsError",
+    "TimerInput",
+    "TopicInput",
+    "read_settings",
+]
+
 MAX_SETTINGS_BYTES = 256 * 1024
 """Largest ``settings.json`` that is read."""
 DEFAULT_PORT = 5001
 """TCP port where there is no run folder."""
-
-
-class SettingsError(Exception):
-    """A variable or a field of ``settings.json`` cannot be used as it is."""
-
-
-@dataclass(frozen=True)
-class FolderInput:
-    """A folder whose files are scored.
-
-    Attributes:
-        folder: As the module sees it.
-        pattern: Which files count, as a shell pattern.
-    """
-
-    folder: Path
-    pattern: str = "*"
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,13 @@ class Service:
     """How the service is called over HTTP, by the variables of Azure's inference server.
 
     Attributes:
-        name: Title of the API description; also the model's name in the Open Inference Protocol.
+        name: Title of the API description.
         version: Its version.
         path_prefix: First part of all paths as clients see them, without slashes; "" for none.
         cors_origins: Origins of pages that may ask; ``*`` stands for all.
         server_version: Answered as ``x-ms-server-version``; "" for no such header.
+        model_name: Name of the model in the Open Inference Protocol.
+        model_version: Its version there; "" for none.
     """
 
     name: str = "ML service"
@@ -73,6 +80,8 @@ class Service:
     path_prefix: str = ""
     cors_origins: tuple[str, ...] = ()
     server_version: str = ""
+    model_name: str = "model"
+    model_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ class Settings:
         port: TCP port, 0 for any free one, None for no TCP.
         shared_port: Whether another host may listen on ``port`` too: then this one does so only
             once ``init()`` has returned, so that one can take the other's place without a gap.
-        inputs: Folders to read, by input name.
+        inputs: What is fed to ``run()``, by input name.
         stream: Stream that results go to.
         results_to_stdout: Whether results are printed instead of handed to an agent.
         limits: Bounds of the host's own.
@@ -100,7 +109,7 @@ class Settings:
     address: str = "0.0.0.0"  # noqa: S104 - a container's port is published from outside it
     port: int | None = None
     shared_port: bool = False
-    inputs: Mapping[str, FolderInput] = field(default_factory=dict)
+    inputs: Mapping[str, Input] = field(default_factory=dict)
     stream: str = "scores"
     results_to_stdout: bool = False
     limits: Limits = field(default_factory=Limits)
@@ -126,8 +135,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         address=env.get("SKERRY_ADDRESS") or Settings.address,
         port=port if env.get("SKERRY_PORT") or not run_dir else None,
         shared_port=env.get("SKERRY_SHARED_PORT", "0") == "1",
-        inputs=_inputs(told.get("inputs", {})),
-        stream=_text(told.get("stream", "scores"), "stream"),
+        inputs=read_inputs(told.get("inputs", {})),
+        stream=text(told.get("stream", "scores"), "stream"),
         results_to_stdout=told.get("results", "agent") == "stdout",
         limits=_limits(env),
         service=_service(env),
@@ -149,7 +158,14 @@ def _limits(env: Mapping[str, str]) -> Limits:
     )
 
 
+def _model(env: Mapping[str, str]) -> tuple[str, str]:
+    # …/azureml-models/<name>/<version> where there is one model; several have no name together.
+    *_, parent, name, version = ("", "", "", *Path(env.get("AZUREML_MODEL_DIR", "")).parts)
+    return (name, version) if parent == "azureml-models" else (Service.model_name, "")
+
+
 def _service(env: Mapping[str, str]) -> Service:
+    model = _model(env)
     origins = (origin.strip() for origin in env.get("AML_CORS_ORIGINS", "").split(","))
     return Service(
         name=env.get("SERVICE_NAME") or Service.name,
@@ -157,6 +173,8 @@ def _service(env: Mapping[str, str]) -> Service:
         path_prefix=env.get("SERVICE_PATH_PREFIX", "").strip("/"),
         cors_origins=tuple(origin for origin in origins if origin),
         server_version=env.get("HTTP_X_MS_SERVER_VERSION", ""),
+        model_name=env.get("SKERRY_MODEL_NAME") or model[0],
+        model_version=model[1],
     )
 
 
@@ -176,28 +194,10 @@ def _read_file(path: Path) -> dict[str, Any]:
     return told
 
 
-def _inputs(value: Any) -> dict[str, FolderInput]:
-    if not isinstance(value, dict):
-        raise SettingsError("settings.json: inputs: expected an object")
-    found = {}
-    for name, entry in value.items():
-        where = f"inputs.{name}"
-        if not isinstance(entry, dict):
-            raise SettingsError(f"settings.json: {where}: expected an object")
-        folder = _text(entry.get("folder"), f"{where}.folder")
-        pattern = _text(entry.get("pattern", "*"), f"{where}.pattern")
-        found[name] = FolderInput(Path(folder), pattern)
-    return found
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise SettingsError(f"settings.json: {where}: expected text")
-    return value
-
-
 def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
-    text = env.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-        raise SettingsError(f"{name} must be a whole number from {low} to {high}, got {text!r:.40}")
-    return int(text)
+    given = env.get(name) or str(default)
+    if not (given.isascii() and given.isdigit() and low <= int(given) <= high):
+        raise SettingsError(
+            f"{name} must be a whole number from {low} to {high}, not {given!r:.40}"
+        )
+    return int(given)
