@@ -14,6 +14,7 @@ from skerry_contract.errors import (
     BrokerError,
     ConflictError,
     ContractError,
+    DatabaseError,
     DigestError,
     EnvironmentFileError,
     ManifestError,
@@ -42,6 +43,7 @@ STATUS: Mapping[str, int] = {
     ConflictError.code: 409,
     NetworkError.code: 408,
     BrokerError.code: 503,
+    DatabaseError.code: 503,
     NoSpaceError.code: 507,
 }
 """Status by code; what is not here is 500."""
