@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skerry_scorer.data_policy import DataPolicy, read_policy
 from skerry_scorer.input_settings import (
     CommandInput,
     FolderInput,
@@ -101,6 +102,7 @@ class Settings:
         results_to_stdout: Whether results are printed instead of handed to an agent.
         limits: Bounds of the host's own.
         service: How the service is called over HTTP.
+        data: What entry scripts may collect, or None for nothing.
     """
 
     app_root: Path
@@ -114,6 +116,7 @@ class Settings:
     results_to_stdout: bool = False
     limits: Limits = field(default_factory=Limits)
     service: Service = field(default_factory=Service)
+    data: DataPolicy | None = None
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
@@ -140,6 +143,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         results_to_stdout=told.get("results", "agent") == "stdout",
         limits=_limits(env),
         service=_service(env),
+        data=read_policy(told, env),
     )
 
 
