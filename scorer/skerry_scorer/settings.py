@@ -95,6 +95,8 @@ class Settings:
         run_dir: The run folder, or None.
         address: Where to listen on TCP, if ``port`` says so.
         port: TCP port, 0 for any free one, None for no TCP.
+        shared_port: Whether another host may listen on ``port`` too: then this one does so only
+            once ``init()`` has returned, so that one can take the other's place without a gap.
         inputs: What is fed to ``run()``, by input name.
         stream: Stream that results go to.
         results_to_stdout: Whether results are printed instead of handed to an agent.
@@ -109,6 +111,7 @@ class Settings:
     run_dir: Path | None = None
     address: str = "0.0.0.0"  # noqa: S104 - a container's port is published from outside it
     port: int | None = None
+    shared_port: bool = False
     inputs: Mapping[str, Input] = field(default_factory=dict)
     stream: str = "scores"
     results_to_stdout: bool = False
@@ -136,6 +139,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         run_dir=run_dir,
         address=env.get("SKERRY_ADDRESS") or Settings.address,
         port=port if env.get("SKERRY_PORT") or not run_dir else None,
+        shared_port=env.get("SKERRY_SHARED_PORT", "0") == "1",
         inputs=read_inputs(told.get("inputs", {})),
         stream=text(told.get("stream", "scores"), "stream"),
         results_to_stdout=told.get("results", "agent") == "stdout",
