@@ -46,9 +46,7 @@ def document() -> str:
 
 def _section(kind: type) -> str:
     home = _home(kind)
-    shown = (
-        f"```python\nfrom {home} import {kind.__name__}\n\n{kind.__name__}{_signature(kind)}\n```"
-    )
+    shown = f"```\nfrom {home} import {kind.__name__}\n\n{kind.__name__}{_signature(kind)}\n```"
     parts = [f"## {kind.__name__}", shown, f"```\n{inspect.getdoc(kind)}\n```"]
     rows = list(_members(kind))
     if rows:
