@@ -17,13 +17,16 @@ from functools import partial
 from skerry_scorer.agent_link import AgentLink, Results, StdoutResults
 from skerry_scorer.connection import Connections, Handler
 from skerry_scorer.entry import InitFailedError, Scorer
+from skerry_scorer.exchange import Watch
 from skerry_scorer.feeder import Counts, Feeder
+from skerry_scorer.logs import PrintedLines
 from skerry_scorer.metrics import Metrics
 from skerry_scorer.routes import Routes
 from skerry_scorer.scoring import Scoring
 from skerry_scorer.settings import Limits, Settings
 from skerry_scorer.sockets import listen_unix, write_durably
 from skerry_scorer.sources import make_sources
+from skerry_scorer.traces import Tracing
 from skerry_scorer.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -45,9 +48,16 @@ class Host:
 
     Args:
         settings: All that the host is told.
+        printed: What stands in for standard output, where logs are JSON, or None.
+        tracing: What makes spans, or None.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        printed: PrintedLines | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
         limits = settings.limits
         self._settings = settings
         self._loop = asyncio.get_running_loop()
@@ -57,8 +67,9 @@ class Host:
         results = _results(settings)
         self._feeder = Feeder(sources, settings.stream, results, self._worker, counts)
         self._metrics = Metrics()
-        scoring = Scoring(self._worker, counts, self._metrics, limits)
-        self._routes = Routes(settings, self._worker, self._feeder, scoring)
+        scoring = Scoring(self._worker, counts, limits)
+        watch = Watch(settings.service, self._metrics, printed, tracing)
+        self._routes = Routes(settings, self._worker, self._feeder, scoring, watch)
         self._servers: list[asyncio.Server] = []
         self._connections: list[Connections] = []
 
@@ -97,6 +108,9 @@ class Host:
             return INIT_FAILED
         log.info("ready: %s", settings.entry_script)
         self._metrics.init_s = time.monotonic() - began
+        if settings.shared_port:
+            # Before it counts as ready: whoever sees that may end the host that served before.
+            await self._listen_on_port()
         self._routes.begin(scorer)
         await self._feeder.run(scorer)
         return DONE
@@ -126,10 +140,18 @@ class Host:
             path = settings.run_dir / "host.sock"
             await self._add(listen_unix(path, backlog=_BACKLOG), self._routes.answer)
             log.info("listening on %s", path)
+        if not settings.shared_port:
+            await self._listen_on_port()
+
+    async def _listen_on_port(self) -> None:
+        settings = self._settings
         if settings.port is not None:
             family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
             listener = socket.create_server(
-                (settings.address, settings.port), family=family, backlog=_BACKLOG
+                (settings.address, settings.port),
+                family=family,
+                backlog=_BACKLOG,
+                reuse_port=settings.shared_port,
             )
             listener.setblocking(False)
             address, port = listener.getsockname()[:2]

@@ -95,11 +95,14 @@ class Settings:
         run_dir: The run folder, or None.
         address: Where to listen on TCP, if ``port`` says so.
         port: TCP port, 0 for any free one, None for no TCP.
+        shared_port: Whether another host may listen on ``port`` too: then this one does so only
+            once ``init()`` has returned, so that one can take the other's place without a gap.
         inputs: What is fed to ``run()``, by input name.
         stream: Stream that results go to.
         results_to_stdout: Whether results are printed instead of handed to an agent.
         limits: Bounds of the host's own.
         service: How the service is called over HTTP.
+        json_logs: Whether logs are JSON lines.
         data: What entry scripts may collect, or None for nothing.
     """
 
@@ -108,11 +111,13 @@ class Settings:
     run_dir: Path | None = None
     address: str = "0.0.0.0"  # noqa: S104 - a container's port is published from outside it
     port: int | None = None
+    shared_port: bool = False
     inputs: Mapping[str, Input] = field(default_factory=dict)
     stream: str = "scores"
     results_to_stdout: bool = False
     limits: Limits = field(default_factory=Limits)
     service: Service = field(default_factory=Service)
+    json_logs: bool = False
     data: DataPolicy | None = None
 
 
@@ -134,13 +139,22 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         run_dir=run_dir,
         address=env.get("SKERRY_ADDRESS") or Settings.address,
         port=port if env.get("SKERRY_PORT") or not run_dir else None,
+        shared_port=env.get("SKERRY_SHARED_PORT", "0") == "1",
         inputs=read_inputs(told.get("inputs", {})),
         stream=text(told.get("stream", "scores"), "stream"),
         results_to_stdout=told.get("results", "agent") == "stdout",
         limits=_limits(env),
         service=_service(env),
+        json_logs=_log_format(env) == "json",
         data=read_policy(told, env),
     )
+
+
+def _log_format(env: Mapping[str, str]) -> str:
+    told = env.get("SKERRY_LOG_FORMAT") or "text"
+    if told not in ("text", "json"):
+        raise SettingsError(f"SKERRY_LOG_FORMAT must be text or json, got {told!r:.40}")
+    return told
 
 
 def _limits(env: Mapping[str, str]) -> Limits:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from skerry_cloud.api import answers
@@ -14,6 +14,7 @@ from skerry_cloud.api.ranges import blob_response
 from skerry_cloud.api.services import Use
 from skerry_cloud.builds import BuildOrder
 from skerry_cloud.registry.files import MAX_FILES, File
+from skerry_cloud.registry.imports import ImportOrder, read_images
 from skerry_cloud.registry.models import NewModel
 from skerry_contract.manifest import Name
 from skerry_contract.names import Reference, check_digest
@@ -21,6 +22,8 @@ from skerry_contract.shape import Size, Text
 
 router = APIRouter(prefix="/v1", dependencies=[Person])
 
+Version = Annotated[int, Path(ge=0, le=999_999_999)]
+"""A version in a path: no more digits than ``name:version`` may have."""
 _Short = Annotated[str, Text(max_length=1000)]
 _Tags = Annotated[Mapping[str, _Short], Size(0, 100, Text(max_length=100))]
 
@@ -118,13 +121,13 @@ def list_model_versions(name: str, services: Use) -> ModelList:
 
 
 @router.get("/models/{name}/{version}")
-def get_model(name: str, version: int, services: Use) -> answers.Model:
+def get_model(name: str, version: Version, services: Use) -> answers.Model:
     """Return one version of a model."""
     return answers.model(services.models.get(Reference(name, version)))
 
 
 @router.delete("/models/{name}/{version}", status_code=204)
-def delete_model(name: str, version: int, services: Use) -> None:
+def delete_model(name: str, version: Version, services: Use) -> None:
     """Delete one version of a model that no module was built from."""
     services.models.delete(Reference(name, version))
     services.builds.tidy_soon()
@@ -136,6 +139,17 @@ def build_module(
 ) -> answers.Build:
     """Start to build the next version of a module."""
     return answers.build(services.builds.order(body))
+
+
+@router.post(
+    "/modules/import", status_code=201, openapi_extra=described(ImportOrder, "ImportOrder")
+)
+def import_module(
+    body: Annotated[ImportOrder, json_body(ImportOrder)], services: Use
+) -> answers.Module:
+    """Take uploaded images that were made elsewhere as the next version of a module."""
+    images = read_images(body.images, services.blobs)
+    return answers.module(services.modules.add(body.name, images))
 
 
 @router.get("/builds/{build}")
@@ -157,13 +171,13 @@ def list_module_versions(name: str, services: Use) -> ModuleList:
 
 
 @router.get("/modules/{name}/{version}")
-def get_module(name: str, version: int, services: Use) -> answers.Module:
+def get_module(name: str, version: Version, services: Use) -> answers.Module:
     """Return one version of a module."""
     return answers.module(services.modules.get(Reference(name, version)))
 
 
 @router.delete("/modules/{name}/{version}", status_code=204)
-def delete_module(name: str, version: int, services: Use) -> None:
+def delete_module(name: str, version: Version, services: Use) -> None:
     """Delete one version of a module that no deployment uses."""
     services.modules.delete(Reference(name, version))
     services.builds.tidy_soon()
