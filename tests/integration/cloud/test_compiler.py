@@ -373,6 +373,25 @@ def test_an_environment_that_cannot_be_had_is_named_with_its_platform(
     assert "error:" not in caught.value.text
 
 
+def test_hashes_of_the_file_hold_whatever_the_index_says(build: Build, blobs: BlobStore) -> None:
+    wrong = f"six==1.17.0 --hash=sha256:{64 * '0'}\n"
+    files = stored(blobs, {**SCORER, "environment.txt": wrong})
+    with pytest.raises(EnvironmentFileError, match="Hash mismatch") as caught:
+        build(files=files, environment="environment.txt")
+    assert "do not take it" in caught.value.remedy
+
+
+def test_a_lock_given_back_makes_the_same_layer(
+    build: Build, blobs: BlobStore, tmp_path: Path
+) -> None:
+    image = build(files=stored(blobs, WITH_PACKAGE), environment="environment.txt")
+    lock = (unpacked(image, blobs, tmp_path) / "opt/skerry/env/environment.lock").read_text()
+    again = build(
+        files=stored(blobs, {**SCORER, "environment.txt": lock}), environment="environment.txt"
+    )
+    assert again.layers[1] == replace(image.layers[1], reused=True)
+
+
 def test_what_cannot_be_compiled_is_refused_before_anything_is_made(
     build: Build, blobs: BlobStore, root: Path
 ) -> None:
