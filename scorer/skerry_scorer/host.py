@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 
 from skerry_scorer.agent_link import AgentLink, Results, StdoutResults
-from skerry_scorer.connection import Connections, Handler
+from skerry_scorer.connection import Connections, Handler, Patience
 from skerry_scorer.entry import InitFailedError, Scorer
 from skerry_scorer.exchange import Watch
 from skerry_scorer.feeder import Counts, Feeder
@@ -24,7 +24,7 @@ from skerry_scorer.metrics import Metrics
 from skerry_scorer.routes import Routes
 from skerry_scorer.scoring import Scoring
 from skerry_scorer.settings import Limits, Settings
-from skerry_scorer.sockets import listen_unix, write_durably
+from skerry_scorer.sockets import listen_unix, take_over, write_durably
 from skerry_scorer.sources import make_sources
 from skerry_scorer.traces import Tracing
 from skerry_scorer.worker import Worker
@@ -153,6 +153,8 @@ class Host:
                 backlog=_BACKLOG,
                 reuse_port=settings.shared_port,
             )
+            if settings.shared_port:
+                take_over(listener)
             listener.setblocking(False)
             address, port = listener.getsockname()[:2]
             await self._add(listener, self._routes.answer_network)
@@ -164,6 +166,7 @@ class Host:
             handler,
             max_body_bytes=limits.max_body_bytes,
             max_connections=limits.max_connections,
+            patience=Patience(limits.request_s, limits.idle_s),
         )
         loop = asyncio.get_running_loop()
         # A listening socket is served alike whatever its family: create_server asks for none.
