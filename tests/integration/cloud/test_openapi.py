@@ -8,7 +8,12 @@ import pytest
 from support.cloud_server import CloudServer
 from support.fuzzer import fuzz
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(300),
+    # What it judges is the same on each database, and takes a minute.
+    pytest.mark.parametrize("server", ["sqlite"], indirect=True, scope="module"),
+]
 
 
 @pytest.fixture(scope="module")
