@@ -20,7 +20,7 @@ from skerry_cloud.compiler.oci_layout import export_image, export_layout
 from skerry_cloud.compiler.platforms import find_platform
 from skerry_cloud.compiler.trees import unpack
 from skerry_cloud.compiler.trial import How, try_module
-from skerry_cloud.registry.referrers import referrers_of
+from skerry_cloud.registry.referrers import store_referrers
 from skerry_contract.errors import (
     ConflictError,
     ContractError,
@@ -476,7 +476,7 @@ def test_an_image_says_what_is_in_it(build: Build, blobs: BlobStore) -> None:
     assert lock.startswith("tqdm==4.67.1")
     labels = document(blobs, first.config)["config"]["Labels"]
     assert labels["io.skerry.models"] == "weights:3"
-    reports = {one.artifact_type: one for one in referrers_of(first.digest, blobs)}
+    reports = {one.artifact_type: one for one in store_referrers(first.digest, blobs)}
     said = document(blobs, reports["application/vnd.in-toto+json"].blob.digest)
     statement = document(blobs, said["layers"][0]["digest"])
     assert statement["subject"][0]["digest"]["sha256"] == first.digest.removeprefix("sha256:")
