@@ -92,7 +92,7 @@ def tell(results: Results, quantize: str, found: list[Conversion]) -> None:
     agreement = min(one.agreement.share for one in found)
     results.add(f"agreement ({quantize})", agreement * 100, "%")
     worst = max(one.max_abs or 0 for each in found for one in each.agreement.outputs)
-    results.add(f"largest difference ({quantize})", worst, "")
+    results.add(f"largest difference ({quantize})", worst * 1e6, "millionths")
 
 
 if __name__ == "__main__":

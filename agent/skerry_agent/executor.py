@@ -24,6 +24,7 @@ from skerry_agent.runtimes import (
     Running,
     Runtime,
 )
+from skerry_agent.runtimes.run_folder import input_folder
 from skerry_agent.store import BlobStore
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.errors import NotFoundError, ProbeError, RuntimeFailedError
@@ -190,7 +191,8 @@ class Executor:
         self._mark(key, _KIND).write_text("host" if HOST_LABEL in image.labels else "other")
         self._listen(key)
         inputs = {
-            name: self._places.inputs / given.folder for name, given in spec.run.inputs.items()
+            name: input_folder(self._places.inputs, key.module, name, given)
+            for name, given in spec.run.inputs.items()
         }
         self._runtime.start(InstanceSpec(key, image, spec.run, run_dir, inputs))
 

@@ -52,8 +52,7 @@ def _kinds(kind: Any) -> Iterator[type[Any]]:
     """Yield ``kind`` and the classes of its fields, in the order a reader meets them."""
     yield kind
     for hint in shape.hints_of(kind).values():
-        inner = _class_within(hint)
-        if inner is not None:
+        for inner in _classes_within(hint):
             yield from _kinds(inner)
 
 
@@ -77,8 +76,7 @@ def _type(hint: Any, limit: Any = None) -> str:
         inner, limit = typing.get_args(hint)[:2]
         return _type(inner, limit)
     if origin in (typing.Union, types.UnionType):
-        inner = next(arg for arg in typing.get_args(hint) if arg is not types.NoneType)
-        return _type(inner, limit)
+        return " or ".join(_type(inner, limit) for inner in shape.kinds_of(hint))
     if origin is Literal:
         return " or ".join(
             f"`{json.dumps(choice).strip(chr(34))}`" for choice in typing.get_args(hint)
@@ -119,12 +117,14 @@ def _default(field: "dataclasses.Field[Any]") -> str:
     return _value(field.default)
 
 
-def _class_within(hint: Any) -> type[Any] | None:
-    """Return the dataclass that a hint is about, through optional, list, mapping and limits."""
+def _classes_within(hint: Any) -> Iterator[type[Any]]:
+    """Yield the dataclasses that a hint is about, through optional, list, mapping and limits."""
     if dataclasses.is_dataclass(hint):
-        return hint if isinstance(hint, type) else None
-    found = (_class_within(arg) for arg in typing.get_args(hint))
-    return next((kind for kind in found if kind is not None), None)
+        if isinstance(hint, type):
+            yield hint
+        return
+    for arg in typing.get_args(hint):
+        yield from _classes_within(arg)
 
 
 def _code(text: str) -> str:

@@ -26,6 +26,11 @@ MODULES = Size(0, 50, Text(MODULE, 63, "a name of a-z, 0-9 and - ('event' is tak
 _VARIABLES = Size(0, 100, Text(r"[A-Za-z_][A-Za-z0-9_]*", 128, "a variable's name"))
 _NAMED = Size(0, 50, Text(NAME, 63, "a name of a-z, 0-9 and -"))
 
+Word = Annotated[str, Text(r"[^\0]+", 4096, "text without NUL, not empty")]
+TOPIC_FILTER = r"(?=.)(\+|#|[^+#\0/]*)(?:(?<!#)/(\+|#|[^+#\0/]*))*"
+"""Wildcards stand for whole levels, and # is the last (MQTT 3.1.1, section 4.7.1)."""
+Payload = Literal["text", "bytes"]
+
 Restart = Literal["always", "on-failure", "never"]
 Update = Literal["side-by-side", "stop-first"]
 
@@ -41,6 +46,70 @@ class FolderInput:
 
     folder: RelativePath
     pattern: Annotated[str, Text(r"[^/\0]+", 100, "a shell pattern without slashes")] = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """An MQTT 3.1.1 broker that the device reaches, which need not be Skerry's.
+
+    Attributes:
+        host: Name or address, as the device sees it.
+        port: TCP port.
+        tls: Whether to speak TLS and to check the broker's certificate.
+        ca: Certificates to trust instead of the system's, as PEM.
+        user: User name.
+        password: Its password, visible to whoever may read the deployment or inspect the device.
+    """
+
+    host: Annotated[str, Text(r"[A-Za-z0-9.:_-]+", 253, "a host name or address")] = "127.0.0.1"
+    port: Annotated[int, Range(1, 65_535)] = 1883
+    tls: bool = False
+    ca: Annotated[str, Text(r"[^\0]*", 16_384, "certificates as PEM")] = ""
+    user: Annotated[str, Text(r"[^\0]*", 255, "a user name")] = ""
+    password: Annotated[str, Text(r"[^\0]*", 255, "a password")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicInput:
+    """MQTT messages: each is scored, and acknowledged once its result is stored.
+
+    Attributes:
+        topic: Topic filter to subscribe to, at QoS 1.
+        broker: Where; reaching any broker needs ``network: host``.
+        data: What ``run()`` gets of a message.
+    """
+
+    topic: Annotated[str, Text(TOPIC_FILTER, 1000, "a topic filter, such as sensors/+/raw")]
+    broker: Broker = Broker()
+    data: Payload = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandInput:
+    """A program that runs in the module beside the scorer: each line that it prints is scored.
+
+    Attributes:
+        command: Program and arguments; it is started again whenever it ends.
+        data: What ``run()`` gets of a line.
+    """
+
+    command: Annotated[tuple[Word, ...], Size(1, 64)]
+    data: Payload = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class TimerInput:
+    """A clock: ``run()`` is called with the time as a small JSON object.
+
+    Attributes:
+        every_s: Seconds between two calls; calls that were missed are not made up for.
+    """
+
+    every_s: Annotated[int, Range(1, 31_536_000)]
+
+
+Input = FolderInput | TopicInput | CommandInput | TimerInput
+"""Local input, told apart by the field that only its kind has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +167,7 @@ class RunSettings:
     restart: Restart = "always"
     update: Update = "side-by-side"
     env: Annotated[Mapping[str, Value], _VARIABLES] = field(default_factory=dict)
-    inputs: Annotated[Mapping[str, FolderInput], _NAMED] = field(default_factory=dict)
+    inputs: Annotated[Mapping[str, Input], _NAMED] = field(default_factory=dict)
     stream: Name = "scores"
     resources: Resources = Resources()
     probe: Probe = Probe()
@@ -162,6 +231,7 @@ def read(value: Any) -> Manifest:
     """
     found = shape.read(Manifest, value, strict=True, subject="manifest")
     _check_folders(found)
+    _check_brokers(found)
     return found
 
 
@@ -170,7 +240,19 @@ def _check_folders(manifest: Manifest) -> None:
     readers: dict[str, str] = {}
     for module, spec in manifest.modules.items():
         for name, given in spec.inputs.items():
+            if not isinstance(given, FolderInput):
+                continue
             reader = readers.setdefault(given.folder, f"modules.{module}.inputs.{name}")
             if reader != f"modules.{module}.inputs.{name}":
                 path = ("modules", module, "inputs", name, "folder")
                 raise ContractError(f"{given.folder!r} is read by {reader} already", path)
+
+
+def _check_brokers(manifest: Manifest) -> None:
+    """Refuse an MQTT input of a module that reaches no broker, not even the device's own."""
+    for module, spec in manifest.modules.items():
+        for name, given in spec.inputs.items():
+            if isinstance(given, TopicInput) and spec.network == "none":
+                path = ("modules", module, "inputs", name, "topic")
+                text = f"{given.broker.host} is out of reach: set network to 'host' for {module}"
+                raise ContractError(text, path, subject="manifest")

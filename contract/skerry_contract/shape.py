@@ -3,7 +3,8 @@
 One dataclass is the whole truth about a document. ``read`` checks outside bytes against it and
 names the path of the first wrong field; ``write`` gives back plain JSON values; ``schema`` is the
 same rules as a JSON Schema (draft 2020-12) for other people's tools. The types understood are
-``str int float bool``, ``Literal``, ``X | None``, ``tuple[X, ...]``, ``Mapping[str, X]``, other
+``str int float bool``, ``Literal``, ``X | None``, unions of dataclasses (told apart by the first
+field of each), ``tuple[X, ...]``, ``Mapping[str, X]``, other
 such dataclasses, and ``Any`` for JSON that is passed on unread. Limits hang on ``Annotated``.
 
 On the wire unknown fields are ignored, so that an older side understands a newer one; in files
@@ -171,7 +172,7 @@ def _read(kind: Any, value: Any, path: Path, *, strict: bool, limit: Any = None)
     if origin in (typing.Union, types.UnionType):
         if value is None:
             return None
-        inner = next(arg for arg in typing.get_args(kind) if arg is not type(None))
+        inner = _chosen(kinds_of(kind), value, path)
         return _read(inner, value, path, strict=strict, limit=limit)
     if origin is Literal:
         return _read_literal(typing.get_args(kind), value, path)
@@ -182,6 +183,29 @@ def _read(kind: Any, value: Any, path: Path, *, strict: bool, limit: Any = None)
     if dataclasses.is_dataclass(kind):
         return _read_fields(kind, value, path, strict=strict)
     return _read_scalar(kind, value, path, limit)
+
+
+def kinds_of(union: Any) -> list[Any]:
+    """Return what a value of a union may be, None left out."""
+    return [arg for arg in typing.get_args(union) if arg is not type(None)]
+
+
+def sign_of(kind: type[Any]) -> str:
+    """Return the field by which a dataclass of a union is known: its first, which is required."""
+    return dataclasses.fields(kind)[0].name
+
+
+def _chosen(kinds: list[Any], value: Any, path: Path) -> Any:
+    if len(kinds) == 1:
+        return kinds[0]
+    if not isinstance(value, Mapping):
+        raise ContractError(f"expected an object, got {_named(value)}", path)
+    found = [kind for kind in kinds if value.get(sign_of(kind)) is not None]
+    if len(found) != 1:
+        signs = ", ".join(map(sign_of, kinds))
+        told = " and ".join(map(sign_of, found)) or "none of them"
+        raise ContractError(f"expected one of {signs}, got {told}", path)
+    return found[0]
 
 
 def _read_fields(kind: Any, value: Any, path: Path, *, strict: bool) -> Any:
@@ -295,8 +319,10 @@ def _schema(kind: Any, *, strict: bool, limit: Any = None) -> dict[str, Any]:
     if kind is Any:
         return {}
     if origin in (typing.Union, types.UnionType):
-        inner = next(arg for arg in typing.get_args(kind) if arg is not type(None))
-        return _schema(inner, strict=strict, limit=limit)
+        kinds = kinds_of(kind)
+        if len(kinds) > 1:
+            return {"oneOf": [_schema(one, strict=strict) for one in kinds]}
+        return _schema(kinds[0], strict=strict, limit=limit)
     if origin is Literal:
         return {"enum": list(typing.get_args(kind))}
     size = limit if isinstance(limit, Size) else Size()

@@ -127,8 +127,8 @@ def letterbox(image: Image.Image) -> tuple[Floats, Floats, Floats]:
     square = Image.new("RGB", (SIDE, SIDE))
     square.paste(fitted, (left, top))
     pixels = np.asarray(square, np.float32) / np.float32(127.5) - np.float32(1.0)
-    scale = np.array([fitted.width, fitted.height], np.float32) / SIDE
-    return pixels, scale, np.array([left, top], np.float32) / SIDE
+    scale = np.array([fitted.width, fitted.height], np.float32) / np.float32(SIDE)
+    return pixels, scale, np.array([left, top], np.float32) / np.float32(SIDE)
 
 
 def anchors() -> Floats:
@@ -165,7 +165,8 @@ def decode_points(raw: Floats, centres: Floats) -> Floats:
 
 def sigmoid(raw: Floats) -> Floats:
     """Return ``1 / (1 + exp(-raw))``; beyond 80 it is 0 or 1 in single precision anyway."""
-    result: Floats = 1 / (1 + np.exp(-np.clip(raw, -80, 80)))
+    one, bound = np.float32(1), np.float32(80)
+    result: Floats = one / (one + np.exp(-np.clip(raw, -bound, bound)))
     return result
 
 

@@ -5,10 +5,11 @@ import json
 import logging
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from skerry_scorer.backoff import pauses
 from skerry_scorer.sockets import reachable
 
 log = logging.getLogger(__name__)
@@ -17,10 +18,10 @@ MAX_LINE_BYTES = 64 * 1024
 """Longest line on ``agent.sock``, its end included, in either direction."""
 MAX_ITEM_BYTES = MAX_LINE_BYTES - 64
 """Longest item of a line: the rest holds the id and the brackets around it."""
+MAX_ITEMS = 500
+"""Most items of a line."""
 ANSWER_S = 30.0
 """Seconds in which the agent must have answered; then the line is repeated."""
-MAX_PAUSE_S = 30.0
-"""Longest pause between two attempts that failed."""
 MAX_RETRY_AFTER_S = 300.0
 """Longest pause that the agent may ask for."""
 
@@ -72,7 +73,7 @@ class AgentLink:
         self._last_id += 1
         number = self._last_id
         line = b'{"id":%d,"items":[%b]}\n' % (number, b",".join(items))
-        pauses = _pauses()
+        waits = pauses()
         while True:
             try:
                 async with asyncio.timeout(ANSWER_S):
@@ -80,7 +81,7 @@ class AgentLink:
             # Whatever broke, the remedy is the same: a new connection, and once more.
             except (OSError, EOFError, ValueError) as error:
                 await self.close()
-                pause_s = next(pauses)
+                pause_s = next(waits)
                 text = str(error) or type(error).__name__
                 log.warning("agent.sock: %s; trying again in %.1f s", text, pause_s)
             else:
@@ -116,12 +117,34 @@ class AgentLink:
                 return found
 
 
-def _pauses() -> Iterator[float]:
-    # Full jitter: modules that lost the same agent do not come back in step.
-    bound = 0.1
-    while True:
-        yield random.uniform(0.0, bound)  # noqa: S311 - not a secret
-        bound = min(MAX_PAUSE_S, bound * 2)
+async def store_all(results: Results, items: Sequence[bytes]) -> list[str]:
+    """Store items in as few lines as hold them, and return for each "" or why it never will be.
+
+    Args:
+        results: Where they go.
+        items: Each of at most ``MAX_ITEM_BYTES``.
+    """
+    found: list[str] = []
+    for line in lines_of(items):
+        refusal = await results.store(line)
+        # One item may be to blame for its whole line: alone, each gets its own answer.
+        alone = refusal and len(line) > 1
+        found += [await results.store([item]) for item in line] if alone else [refusal] * len(line)
+    return found
+
+
+def lines_of(items: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Divide items, in their order, into as few lines as the limits allow."""
+    line: list[bytes] = []
+    size = 0
+    for item in items:
+        if line and (size + len(item) + 1 > MAX_ITEM_BYTES or len(line) >= MAX_ITEMS):
+            yield line
+            line, size = [], 0
+        line.append(item)
+        size += len(item) + 1
+    if line:
+        yield line
 
 
 def _retry_pause(answer: dict[str, Any]) -> float:

@@ -6,11 +6,12 @@ requests only a little is held.
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
+from skerry_scorer.answers import error_answer
 from skerry_scorer.wire import Answer, Request, RequestReader, WireError, encode
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,19 @@ LINGER_S = 2.0
 MAX_AHEAD_BYTES = 64 * 1024
 """How much of further requests is held while one is answered."""
 
-Handler = Callable[[Request], Awaitable[Answer]]
+Deliver = Callable[[Answer], None]
+
+
+class Pending(Protocol):
+    """A request whose answer is still to come."""
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more: it is not delivered."""
+        ...
+
+
+Handler = Callable[[Request, Deliver], Answer | Pending]
+"""Answers a request at once, or delivers its answer later, once, unless it is cancelled."""
 
 
 class Connections:
@@ -81,8 +94,10 @@ class Connection(asyncio.Protocol):
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._reader = RequestReader(connections.max_body_bytes)
-        self._answering: asyncio.Task[None] | None = None
+        self._answering: Pending | None = None
+        self._request: Request | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._until = 0.0
         self._writable = True
         self._refused = False
 
@@ -101,7 +116,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         """Forget the request that nobody waits for any more."""
         self._connections.remove(self)
-        self._stop_waiting()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._answering is not None:
             self._answering.cancel()
 
@@ -127,8 +144,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on with what had come meanwhile."""
         self._writable = True
-        if self._answering is None:
-            self._between_requests()
+        if self._answering is None and self._prepare_next():
+            self._go_on()
 
     # --- requests and answers ---------------------------------------------------------------
 
@@ -138,45 +155,59 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _go_on(self) -> None:
-        if self._answering is not None or not self._writable or self._transport.is_closing():
-            return
-        try:
-            request = self._reader.next_request()
-        except WireError as error:
-            self._refuse(error.status, str(error))
-            return
-        if request is None:
-            if self._reader.wants_continue():
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            return
-        self._stop_waiting()
-        self._answering = self._loop.create_task(self._answer(request))
+        # A loop and not a call for each: a client may send thousands of requests at once.
+        while self._answering is None and self._writable and not self._transport.is_closing():
+            try:
+                request = self._reader.next_request()
+            except WireError as error:
+                self._refuse(error.status, str(error))
+                return
+            if request is None:
+                if self._reader.wants_continue():
+                    self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                return
+            self._stop_waiting()
+            self._request = request
+            answer = self._handled(request)
+            if not isinstance(answer, Answer):
+                self._answering = answer
+            elif not self._write(answer):
+                return
 
-    async def _answer(self, request: Request) -> None:
+    def _handled(self, request: Request) -> Answer | Pending:
         try:
-            answer = await self._connections.handle(request)
+            return self._connections.handle(request, self._delivered)
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
-            answer = error_answer(500, "internal error; the module's log has the traceback")
+            return error_answer(500, "internal error; the module's log has the traceback")
+
+    def _delivered(self, answer: Answer) -> None:
         self._answering = None
+        if self._write(answer):
+            self._go_on()
+
+    def _write(self, answer: Answer) -> bool:
+        """Write an answer, and return whether there may be a next request."""
+        request, self._request = self._request, None
+        assert request is not None  # noqa: S101 - answers are written for requests
         keep_alive = request.keep_alive and not self._connections.draining
         self._transport.write(
             encode(answer, keep_alive=keep_alive, head_only=request.method == "HEAD")
         )
-        if keep_alive:
-            self._between_requests()
-        else:
+        if not keep_alive:
             self._close_when_read()
+            return False
+        return self._prepare_next()
 
-    def _between_requests(self) -> None:
+    def _prepare_next(self) -> bool:
         if self._refused or not self._writable or self._transport.is_closing():
-            return
+            return False
         if self._connections.draining:
             self._transport.close()
-            return
+            return False
         self._transport.resume_reading()
         self._wait(IDLE_S if self._reader.idle else REQUEST_S)
-        self._go_on()
+        return True
 
     def _refuse(self, status: int, text: str) -> None:
         self._refused = True
@@ -195,21 +226,28 @@ class Connection(asyncio.Protocol):
     # --- time -------------------------------------------------------------------------------
 
     def _wait(self, seconds: float) -> None:
-        self._stop_waiting()
-        self._timer = self._loop.call_later(seconds, self._time_is_up)
-
-    def _stop_waiting(self) -> None:
-        if self._timer is not None:
+        # The timer is left running where it rings early enough: most requests come long before.
+        self._until = self._loop.time() + seconds
+        if self._timer is not None and self._timer.when() > self._until:
             self._timer.cancel()
             self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._until, self._ring)
+
+    def _stop_waiting(self) -> None:
+        self._until = 0.0
+
+    def _ring(self) -> None:
+        self._timer = None
+        if not self._until:
+            return
+        if self._loop.time() < self._until:
+            self._timer = self._loop.call_at(self._until, self._ring)
+        else:
+            self._time_is_up()
 
     def _time_is_up(self) -> None:
         if self._refused or self._reader.idle or not self._writable or self._transport.is_closing():
             self._transport.abort()
         else:
             self._refuse(408, f"the request did not come within {REQUEST_S:g} s")
-
-
-def error_answer(status: int, text: str) -> Answer:
-    """Return an answer that says what is wrong, in the form that Azure's server has."""
-    return Answer(status, json.dumps({"message": text}, ensure_ascii=False).encode())

@@ -5,15 +5,27 @@ left out of tracebacks, in chained exceptions too.
 """
 
 import importlib.util
-import inspect
 import json
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from skerry_scorer import shims
+from skerry_scorer.answers import FAILED_HEADER
+from skerry_scorer.arguments import (
+    Arguments,
+    Bound,
+    InputError,
+    RawArgument,
+    SignatureError,
+    arguments_of,
+)
+from skerry_scorer.wire import Answer
 
 MAX_DETAIL_CHARS = 8_000
 """Longest traceback that is passed on; the end is kept."""
@@ -48,23 +60,41 @@ class RunFailedError(ScriptError):
 class Scorer:
     """An entry script that is ready to score.
 
-    All calls come from one thread: models and streaming state need not be safe for more.
+    All calls come from the worker's threads: from a single one unless it was told otherwise, for
+    models and streaming state need not be safe for more.
     """
 
-    def __init__(self, script: Path, run: Callable[[Any], Any]) -> None:
+    def __init__(
+        self,
+        script: Path,
+        run: Callable[..., Any],
+        run_batch: Callable[[list[Any]], Any] | None = None,
+    ) -> None:
         self._script = script
-        self._run = run
-        self._begun: float | None = None
+        self._run_batch = run_batch
+        self._begun: dict[int, float] = {}
+        self.run_function = run
+        self.arguments: Arguments = arguments_of(run)
 
     @property
     def busy_s(self) -> float:
-        """Seconds that the present ``run()`` has taken so far; 0 if none is under way.
+        """Seconds that the longest present ``run()`` has taken so far; 0 if none is under way.
 
         May be asked from any thread. Writing the result as JSON counts too: that may run code of
         the script as well.
         """
-        begun = self._begun
+        begun = min(list(self._begun.values()), default=None)
         return time.monotonic() - begun if begun is not None else 0.0
+
+    @property
+    def wants_raw_http(self) -> bool:
+        """Whether ``run()`` is to be called with requests as they came."""
+        return isinstance(self.arguments, RawArgument)
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether the script has a ``run_batch()``."""
+        return self._run_batch is not None
 
     @classmethod
     def load(cls, app_root: Path, entry_script: str) -> "Scorer":
@@ -74,40 +104,120 @@ class Scorer:
             InitFailedError: It is not there, does not import, lacks ``init`` or ``run``, or raised.
         """
         path = app_root / entry_script
+        shims.install()
         module = _import(app_root, entry_script)
         init, run = (_function(module, name, entry_script) for name in ("init", "run"))
-        _check_parameters(run, entry_script)
+        # What some of Azure's tools put around a script; they call run() with wrong arguments.
+        driven = getattr(module, "driver_module", None)
+        if isinstance(driven, ModuleType) and hasattr(driven, "run"):
+            run = driven.run
+        try:
+            scorer = cls(path, run, getattr(module, "run_batch", None))
+        except SignatureError as error:
+            raise InitFailedError(f"{entry_script}: {error}") from error
         try:
             init()
         # An init() that calls sys.exit() has failed like any other.
         except BaseException as error:
             text = f"{entry_script}: init() raised {describe(error, path)}"
             raise InitFailedError(text, script_traceback(error)) from error
-        return cls(path, run)
+        return scorer
 
     def run(self, data: str | bytes) -> bytes:
-        """Return what ``run(data)`` returned, as JSON.
+        """Return what ``run()`` returned for an input that did not come over HTTP, as JSON.
 
         Raises:
             RunFailedError: It raised, or what it returned cannot be written as JSON.
         """
-        self._begun = time.monotonic()
         try:
-            return self._run_as_json(data)
-        finally:
-            self._begun = None
+            answer = self.answer(self.arguments.of_input(data))
+        except InputError as error:
+            raise RunFailedError(f"{self._script.name}: {error}") from error
+        if not answer.content_type:
+            return self._json_of(answer)
+        return answer.body
 
-    def _run_as_json(self, data: str | bytes) -> bytes:
+    def answer(self, call: Bound) -> Answer:
+        """Return what a call of ``run()`` returned, as an answer over HTTP.
+
+        Raises:
+            RunFailedError: It raised, or what it returned cannot be written as JSON.
+        """
+        thread = threading.get_ident()
+        self._begun[thread] = time.monotonic()
         try:
-            result = self._run(data)
+            return self._answer_of(self._called("run", call))
+        finally:
+            del self._begun[thread]
+
+    def values(self, call: Bound) -> Any:
+        """Return what a call of ``run()`` returned, as it is.
+
+        Raises:
+            RunFailedError: It raised.
+        """
+        thread = threading.get_ident()
+        self._begun[thread] = time.monotonic()
+        try:
+            return self._called("run", call)
+        finally:
+            del self._begun[thread]
+
+    def answer_batch(self, items: list[Any]) -> list[Answer | RunFailedError]:
+        """Return what ``run_batch()`` made of each item; one that it fails on fails alone.
+
+        Args:
+            items: What ``run(data)`` would get of each.
+        """
+        thread = threading.get_ident()
+        self._begun[thread] = time.monotonic()
+        try:
+            return self._batch(items)
+        finally:
+            del self._begun[thread]
+
+    def _batch(self, items: list[Any]) -> list[Answer | RunFailedError]:
+        try:
+            results = list(self._called("run_batch", lambda: self._batch_results(items)))
+            return [self._answer_of(result) for result in results]
+        except RunFailedError as error:
+            if len(items) == 1:
+                return [error]
+            # Whose fault it was shows one by one; nobody suffers for a neighbour.
+            return [self._batch([item])[0] for item in items]
+
+    def _batch_results(self, items: list[Any]) -> list[Any]:
+        assert self._run_batch is not None  # noqa: S101 - asked for before
+        results = list(self._run_batch(list(items)))
+        if len(results) != len(items):
+            raise ValueError(f"run_batch() got {len(items)} items and returned {len(results)}")
+        return results
+
+    def _called(self, name: str, call: Bound) -> Any:
+        try:
+            return call()
         except (Exception, SystemExit) as error:
-            text = f"{self._script.name}: run() raised {describe(error, self._script)}"
+            text = f"{self._script.name}: {name}() raised {describe(error, self._script)}"
             raise RunFailedError(text, script_traceback(error)) from error
+
+    def _answer_of(self, result: Any) -> Answer:
         try:
-            return to_json(result)
+            if hasattr(result, "get_data") and hasattr(result, "status_code"):
+                return _own_answer(result)
+            return Answer(200, to_json(result))
         except (TypeError, ValueError, RecursionError) as error:
             text = f"{self._script.name}: what run() returned cannot be written as JSON: {error}"
             raise RunFailedError(text) from error
+
+    def _json_of(self, answer: Answer) -> bytes:
+        try:
+            value = json.loads(answer.body)
+            if answer.status < 400:
+                return to_json(value)
+        except (ValueError, RecursionError):
+            value = f"{len(answer.body)} bytes that are no JSON"
+        text = f"{self._script.name}: run() answered with status {answer.status}"
+        raise RunFailedError(f"{text}: {str(value)[:MAX_TEXT_CHARS]}")
 
 
 def to_json(value: Any) -> bytes:
@@ -170,13 +280,17 @@ def _function(module: ModuleType, name: str, entry_script: str) -> Callable[...,
     return function
 
 
-def _check_parameters(run: Callable[..., Any], entry_script: str) -> None:
-    try:
-        inspect.signature(run).bind("data")
-    except TypeError as error:
-        raise InitFailedError(f"{entry_script}: run() must take one argument: {error}") from error
-    except ValueError:
-        pass  # a function written in C may not tell
+def _own_answer(response: Any) -> Answer:
+    # AMLResponse, ours or the real one, or any other response of Flask's.
+    status, body = int(response.status_code), response.get_data()
+    if not 200 <= status <= 599:
+        raise ValueError(f"status {status}: expected one from 200 to 599")
+    own = ("content-length", "connection", "transfer-encoding")
+    headers = [(n, str(v)) for n, v in response.headers.items() if n.lower() not in own]
+    if status >= 500:
+        headers = [(n, v) for n, v in headers if n.lower() != FAILED_HEADER]
+        headers.append((FAILED_HEADER, "True"))
+    return Answer(status, bytes(body), "", tuple(headers))
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ import json
 import logging
 import signal
 import socket
+import time
 from contextlib import suppress
 from functools import partial
 
@@ -17,10 +18,12 @@ from skerry_scorer.agent_link import AgentLink, Results, StdoutResults
 from skerry_scorer.connection import Connections, Handler
 from skerry_scorer.entry import InitFailedError, Scorer
 from skerry_scorer.feeder import Counts, Feeder
-from skerry_scorer.folder import InputFolder
+from skerry_scorer.metrics import Metrics
 from skerry_scorer.routes import Routes
-from skerry_scorer.settings import Settings
+from skerry_scorer.scoring import Scoring
+from skerry_scorer.settings import Limits, Settings
 from skerry_scorer.sockets import listen_unix, write_durably
+from skerry_scorer.sources import make_sources
 from skerry_scorer.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -47,15 +50,15 @@ class Host:
     def __init__(self, settings: Settings) -> None:
         limits = settings.limits
         self._settings = settings
-        self._worker = Worker(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._worker = Worker(self._loop, limits.run_threads)
         counts = Counts()
-        folders = {
-            name: InputFolder(name, entry, max_bytes=limits.max_body_bytes)
-            for name, entry in settings.inputs.items()
-        }
+        sources = make_sources(settings, self._wake)
         results = _results(settings)
-        self._feeder = Feeder(folders, settings.stream, results, self._worker, counts)
-        self._routes = Routes(settings.app_root, self._worker, self._feeder, counts, limits)
+        self._feeder = Feeder(sources, settings.stream, results, self._worker, counts)
+        self._metrics = Metrics()
+        scoring = Scoring(self._worker, counts, self._metrics, limits)
+        self._routes = Routes(settings, self._worker, self._feeder, scoring)
         self._servers: list[asyncio.Server] = []
         self._connections: list[Connections] = []
 
@@ -84,14 +87,17 @@ class Host:
     async def _serve(self) -> int:
         settings = self._settings
         load = partial(Scorer.load, settings.app_root, settings.entry_script)
+        began = time.monotonic()
         try:
             scorer = await self._worker.call(load)
+            _check_batches(scorer, settings.limits)
         except InitFailedError as error:
             log.error("%s\n%s", error.text, error.detail)  # noqa: TRY400 - the script's traceback is in it
             self._leave_word(error)
             return INIT_FAILED
         log.info("ready: %s", settings.entry_script)
-        self._routes.scorer = scorer
+        self._metrics.init_s = time.monotonic() - began
+        self._routes.begin(scorer)
         await self._feeder.run(scorer)
         return DONE
 
@@ -143,6 +149,10 @@ class Host:
         self._servers.append(server)
         self._connections.append(connections)
 
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the process ends
+            self._loop.call_soon_threadsafe(self._feeder.wake)
+
     def _leave_word(self, error: InitFailedError) -> None:
         if self._settings.run_dir is None:
             return
@@ -152,6 +162,12 @@ class Host:
                 self._settings.run_dir / "failure.json",
                 json.dumps(failure, ensure_ascii=False).encode("utf-8", "replace"),
             )
+
+
+def _check_batches(scorer: Scorer, limits: Limits) -> None:
+    if limits.batch_size > 1 and not scorer.takes_batches:
+        text = "SKERRY_BATCH_SIZE asks for batches, and the entry script defines no run_batch()"
+        raise InitFailedError(text)
 
 
 def _results(settings: Settings) -> Results:

@@ -1,225 +1,274 @@
 """Which request does what.
 
-``/`` and ``/score`` are those of Azure's inference server; ``/skerry/…`` is for the agent.
+``/``, ``/score`` and ``/swagger.json`` are those of Azure's inference server, ``/healthz``,
+``/readyz`` and ``/metrics`` are for who watches, ``/skerry/…`` is for the agent.
 """
 
+import asyncio
 import json
 import logging
-import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 from skerry_scorer import golden
-from skerry_scorer.connection import error_answer
+from skerry_scorer.answers import FAILED_HEADER, error_answer, json_answer, later
+from skerry_scorer.connection import Deliver, Pending
+from skerry_scorer.cors import cors_headers
 from skerry_scorer.entry import MAX_TEXT_CHARS, RunFailedError, Scorer
-from skerry_scorer.feeder import Counts, Feeder
+from skerry_scorer.feeder import Feeder
 from skerry_scorer.golden import Case, GoldenSetError
-from skerry_scorer.settings import Limits
+from skerry_scorer.inference import PREFIX, OpenInference
+from skerry_scorer.metrics import CONTENT_TYPE, Present
+from skerry_scorer.scoring import MAX_ID_CHARS, Scoring, request_ids, score_request
+from skerry_scorer.settings import Settings
+from skerry_scorer.swagger import SwaggerError, swagger
+from skerry_scorer.v2 import ModelName
 from skerry_scorer.wire import Answer, Request
 from skerry_scorer.worker import Worker
 
 log = logging.getLogger(__name__)
 
-MAX_ID_CHARS = 100
-"""Longest request id that is accepted."""
-_BINARY_TYPES = ("application/octet-stream", "image/", "audio/")
+Handler = Callable[[Request, Deliver], Answer | Pending]
+
+_FOR_THE_AGENT = ("/skerry/serve", "/skerry/hold")
 
 
 class Routes:
     """Answers requests.
 
     Args:
-        app_root: Folder of the entry script and of ``golden.json``.
-        worker: The thread for ``run()``.
+        settings: All that the host is told.
+        worker: The threads for ``run()``.
         feeder: What reads the inputs.
-        counts: Where to count.
-        limits: Bounds of the host's own.
+        scoring: Takes what is to be scored.
     """
 
     def __init__(
-        self, app_root: Path, worker: Worker, feeder: Feeder, counts: Counts, limits: Limits
+        self, settings: Settings, worker: Worker, feeder: Feeder, scoring: Scoring
     ) -> None:
-        self._app_root = app_root
+        self._app_root = settings.app_root
+        self._service = settings.service
+        self._max_body_bytes = settings.limits.max_body_bytes
         self._worker = worker
         self._feeder = feeder
-        self._counts = counts
-        self._limits = limits
-        self.scorer: Scorer | None = None
-        self._table: dict[str, dict[str, Callable[[Request], Awaitable[Answer]]]] = {
+        self._scoring = scoring
+        self._metrics = scoring.metrics
+        self._inference = OpenInference(
+            ModelName(settings.service.model_name, settings.service.model_version), scoring
+        )
+        self._table: dict[str, dict[str, Handler]] = {
             "/": {"GET": self._health, "HEAD": self._health},
-            "/score": {"GET": self._score, "POST": self._score, "OPTIONS": self._options},
+            "/score": dict.fromkeys(("GET", "POST", "OPTIONS"), self._score),
+            "/swagger.json": {"GET": _later_on(self._swagger)},
+            "/healthz": {"GET": self._live, "HEAD": self._live},
+            "/readyz": {"GET": self._ready, "HEAD": self._ready},
+            "/metrics": {"GET": self._render_metrics},
             "/skerry/status": {"GET": self._status},
-            "/skerry/golden": {"POST": self._golden},
+            "/skerry/golden": {"POST": _later_on(self._golden)},
             "/skerry/serve": {"POST": self._serve},
             "/skerry/hold": {"POST": self._hold},
         }
 
-    async def answer(self, request: Request) -> Answer:
+    def begin(self, scorer: Scorer) -> None:
+        """Score from now on."""
+        self._scoring.begin(scorer)
+
+    @property
+    def scorer(self) -> Scorer | None:
+        """The script, once its ``init()`` has returned."""
+        return self._scoring.scorer
+
+    def answer(self, request: Request, deliver: Deliver) -> Answer | Pending:
         """Answer a request that came over ``host.sock``."""
-        methods = self._table.get(request.path)
+        path = self._unprefixed(request.path)
+        methods = self._table.get(path)
+        if path == PREFIX or path.startswith(f"{PREFIX}/"):
+            exchange = _Exchange(self, request, PREFIX, deliver)
+            told = exchange.refusal or self._inference.answer(path, request, exchange.deliver)
+            return exchange.told(told) if isinstance(told, Answer) else told
         if methods is None:
+            self._metrics.answered("other", 404)
             return error_answer(404, f"there is nothing at {request.path}")
         handler = methods.get(request.method)
         if handler is None:
-            allowed = {"Allow": ", ".join(methods)}
-            return _with(error_answer(405, f"{request.path} takes {allowed['Allow']}"), allowed)
-        return await handler(request)
+            self._metrics.answered(path, 405)
+            allowed = ", ".join(methods)
+            refused = error_answer(405, f"{request.path} takes {allowed}")
+            return refused.with_headers(("Allow", allowed))
+        exchange = _Exchange(self, request, path, deliver)
+        refusal = exchange.refusal
+        outcome = refusal or handler(request, exchange.deliver)
+        return exchange.told(outcome) if isinstance(outcome, Answer) else outcome
 
-    async def answer_network(self, request: Request) -> Answer:
+    def answer_network(self, request: Request, deliver: Deliver) -> Answer | Pending:
         """Answer a request that came over TCP, where anybody may be: the agent's orders are not."""
-        if request.path in ("/skerry/serve", "/skerry/hold"):
+        if request.path in _FOR_THE_AGENT:
             return error_answer(403, f"{request.path} is for host.sock only")
-        return await self.answer(request)
+        return self.answer(request, deliver)
 
-    async def _health(self, _request: Request) -> Answer:
+    def _unprefixed(self, path: str) -> str:
+        prefix = f"/{self._service.path_prefix}"
+        if prefix == "/" or not (path == prefix or path.startswith(f"{prefix}/")):
+            return path
+        return path[len(prefix) :] or "/"
+
+    # --- who watches ------------------------------------------------------------------------
+
+    def _health(self, _request: Request, _deliver: Deliver) -> Answer:
         if self.scorer is None:
             return Answer(503, b"init() has not returned yet", "text/plain")
         return Answer(200, b"Healthy", "text/plain")
 
-    async def _status(self, _request: Request) -> Answer:
-        return _json(
+    def _live(self, _request: Request, _deliver: Deliver) -> Answer:
+        return Answer(200, b"live", "text/plain")
+
+    def _ready(self, _request: Request, _deliver: Deliver) -> Answer:
+        if self.scorer is None:
+            return Answer(503, b"init() has not returned yet", "text/plain")
+        return Answer(200, b"ready", "text/plain")
+
+    def _render_metrics(self, _request: Request, _deliver: Deliver) -> Answer:
+        counts = self._scoring.counts
+        present = Present(
+            ready=self.scorer is not None,
+            scored=counts.scored,
+            failed=counts.failed,
+            waiting=self._worker.waiting,
+            under_way=self._worker.under_way,
+            busy_s=self.scorer.busy_s if self.scorer else 0.0,
+        )
+        return Answer(200, self._metrics.render(present), CONTENT_TYPE)
+
+    def _status(self, _request: Request, _deliver: Deliver) -> Answer:
+        return json_answer(
             {
                 "ready": self.scorer is not None,
                 "serving": self._feeder.serving,
-                "scored": self._counts.scored,
-                "failed": self._counts.failed,
+                "scored": self._scoring.counts.scored,
+                "failed": self._scoring.counts.failed,
                 "waiting": self._worker.waiting,
                 "busy_s": round(self.scorer.busy_s, 3) if self.scorer else 0.0,
             }
         )
 
-    async def _serve(self, _request: Request) -> Answer:
+    def _serve(self, _request: Request, _deliver: Deliver) -> Answer:
         self._feeder.serve()
-        return _json({"serving": True})
+        return json_answer({"serving": True})
 
-    async def _hold(self, _request: Request) -> Answer:
+    def _hold(self, _request: Request, _deliver: Deliver) -> Answer:
         self._feeder.hold()
-        return _json({"serving": False})
+        return json_answer({"serving": False})
 
-    # --- /score -----------------------------------------------------------------------------
+    # --- /score and what it takes -----------------------------------------------------------
 
-    async def _options(self, _request: Request) -> Answer:
-        return Answer(200)
+    def _score(self, request: Request, deliver: Deliver) -> Answer | Pending:
+        scorer = self.scorer
+        if request.method == "OPTIONS" and (scorer is None or not scorer.wants_raw_http):
+            empty = Answer(200, b"", "text/html; charset=utf-8")
+            return empty.with_headers((FAILED_HEADER, "False"))
+        return self._scoring.score(request, score_request, deliver)
 
-    async def _score(self, request: Request) -> Answer:
-        ids, too_long = request_ids(request.headers)
-        if too_long:
-            answer = error_answer(431, f"{too_long} must not exceed {MAX_ID_CHARS} characters")
-        elif self.scorer is None:
-            answer = _later("init() has not returned yet")
-        elif self._worker.waiting >= self._limits.max_waiting:
-            answer = _later(f"{self._limits.max_waiting} requests are waiting already")
-        else:
-            answer = await self._run(self.scorer, request)
-        return _with(answer, ids)
-
-    async def _run(self, scorer: Scorer, request: Request) -> Answer:
+    async def _swagger(self, request: Request) -> Answer:
+        if self.scorer is None:
+            return later("init() has not returned yet")
+        asked = parse_qs(request.query, keep_blank_values=True).get("version", ["2"])[0]
+        describe = partial(swagger, self._app_root, self._service, self.scorer, asked)
         try:
-            result, ms = await self._worker.call(partial(_timed_run, scorer, request))
-        except UnicodeDecodeError as error:
-            return error_answer(400, f"Input cannot be decoded as UTF-8: {error}")
-        except RunFailedError as error:
-            self._counts.failed += 1
-            log.warning("request failed: %s\n%s", error.text, error.detail)
-            failed = error_answer(500, error.text)
-            return _with(failed, {"x-ms-run-function-failed": "True"})
-        self._counts.scored += 1
-        headers = {"x-ms-run-function-failed": "False", "x-ms-run-fn-exec-ms": f"{ms:.3f}"}
-        # Azure's server answers {} where run() returned nothing.
-        return Answer(200, b"{}" if result == b"null" else result, headers=headers)
+            found = json_answer(await self._worker.call(describe))
+            return found.with_headers((FAILED_HEADER, "False"))
+        except SwaggerError as error:
+            return error_answer(404, str(error))
 
     # --- /skerry/golden ---------------------------------------------------------------------
 
     async def _golden(self, _request: Request) -> Answer:
         if self.scorer is None:
-            return _later("init() has not returned yet")
+            return later("init() has not returned yet")
         try:
             cases = await self._worker.call(partial(golden.read_golden, self._app_root))
         except GoldenSetError as error:
             told = {"input": "golden.json", "passed": False, "text": str(error)}
-            return _json({"passed": False, "cases": [told]})
+            return json_answer({"passed": False, "cases": [told]})
         told_cases = []
         for case in cases:
             text = await self._worker.call(partial(self._difference, self.scorer, case))
             told_cases.append({"input": case.input, "passed": not text, "text": text})
-        return _json({"passed": all(t["passed"] for t in told_cases), "cases": told_cases})
+        return json_answer({"passed": all(t["passed"] for t in told_cases), "cases": told_cases})
 
     def _difference(self, scorer: Scorer, case: Case) -> str:
         try:
-            data = golden.read_input(
-                self._app_root, case.input, max_bytes=self._limits.max_body_bytes
-            )
+            data = golden.read_input(self._app_root, case.input, max_bytes=self._max_body_bytes)
             got = json.loads(scorer.run(data))
         except (GoldenSetError, RunFailedError) as error:
             return str(error)
         return "; ".join(golden.compare(case.expect, got, case.tolerance))[:MAX_TEXT_CHARS]
 
+    def headers_of(self, request: Request, ids: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Return what comes back with every answer to a request."""
+        found = list(ids.items())
+        if self._service.server_version:
+            found.append(("x-ms-server-version", self._service.server_version))
+        if "traceid" in request.headers:
+            found.append(("TraceId", request.headers["traceid"]))
+        if self._service.cors_origins:
+            origins = self._service.cors_origins
+            found += cors_headers(origins, request.headers, request.method)
+        return found
 
-def request_ids(headers: Mapping[str, str]) -> tuple[dict[str, str], str]:
-    """Return the ids to answer with, and the name of one that is too long, or "".
-
-    They are those of azureml-inference-server-http 1.5: a request without an id gets one, and
-    ``x-ms-request-id`` stands in for ``x-ms-client-request-id`` and the other way round.
-    """
-    request_id = headers.get("x-request-id") or os.urandom(16).hex()
-    legacy, client = headers.get("x-ms-request-id", ""), headers.get("x-ms-client-request-id", "")
-    ids = {
-        "x-request-id": request_id,
-        "x-ms-request-id": legacy or client or request_id,
-        "x-ms-client-request-id": client or legacy,
-    }
-    for name, value in ids.items():
-        if len(value) > MAX_ID_CHARS:
-            return {}, name
-    return {name: value for name, value in ids.items() if value}, ""
+    def count(self, path: str, answer: Answer, seconds: float, *, scored: bool) -> None:
+        """Count an answer."""
+        self._metrics.answered(path, answer.status, seconds if scored else None)
 
 
-def score_input(request: Request) -> str | bytes:
-    """Return what ``run()`` gets of a request to ``/score``.
+class _Exchange:
+    """One request and its answer: what comes back besides, and what is counted."""
 
-    The query as a JSON object for GET; for POST bytes where the content type says that they are
-    binary, else text.
+    def __init__(self, routes: Routes, request: Request, path: str, deliver: Deliver) -> None:
+        ids, self._too_long = request_ids(request.headers)
+        self._headers = routes.headers_of(request, ids)
+        self._routes = routes
+        self._path = path
+        self._deliver = deliver
+        self._began = time.monotonic()
 
-    Raises:
-        UnicodeDecodeError: The body should be text and is not UTF-8.
-    """
-    if request.method == "GET":
-        return json.dumps(_query_values(request.query))
-    content_type = request.headers.get("content-type", "").lower()
-    if content_type.startswith(_BINARY_TYPES):
-        return request.body
-    return request.body.decode("utf-8")
+    @property
+    def refusal(self) -> Answer | None:
+        if not self._too_long:
+            return None
+        return error_answer(431, f"{self._too_long} must not exceed {MAX_ID_CHARS} characters")
+
+    def deliver(self, answer: Answer) -> None:
+        self._deliver(self.told(answer, scored=True))
+
+    def told(self, answer: Answer, *, scored: bool = False) -> Answer:
+        self._routes.count(self._path, answer, time.monotonic() - self._began, scored=scored)
+        return answer.with_headers(*self._headers)
 
 
-def _timed_run(scorer: Scorer, request: Request) -> tuple[bytes, float]:
-    data = score_input(request)
-    begun = time.perf_counter()
-    result = scorer.run(data)
-    return result, (time.perf_counter() - begun) * 1000
+class _TaskPending:
+    """A request that a coroutine answers."""
 
+    def __init__(self, work: Coroutine[Any, Any, Answer], deliver: Deliver) -> None:
+        self._deliver = deliver
+        self._task = asyncio.get_running_loop().create_task(self._run(work))
 
-def _query_values(query: str) -> dict[str, Any]:
-    found: dict[str, list[Any]] = {}
-    for name, text in parse_qsl(query, keep_blank_values=True):
+    def cancel(self) -> None:
+        self._task.cancel()
+
+    async def _run(self, work: Coroutine[Any, Any, Answer]) -> None:
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            value = text
-        found.setdefault(name, []).append(value)
-    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+            answer = await work
+        except Exception:
+            log.exception("a request failed")
+            answer = error_answer(500, "internal error; the module's log has the traceback")
+        self._deliver(answer)
 
 
-def _later(text: str) -> Answer:
-    return _with(error_answer(503, text), {"Retry-After": "1"})
+def _later_on(answer: Callable[[Request], Coroutine[Any, Any, Answer]]) -> Handler:
+    def handle(request: Request, deliver: Deliver) -> Pending:
+        return _TaskPending(answer(request), deliver)
 
-
-def _json(value: Any) -> Answer:
-    return Answer(200, json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-
-
-def _with(answer: Answer, headers: Mapping[str, str]) -> Answer:
-    return Answer(answer.status, answer.body, answer.content_type, {**answer.headers, **headers})
+    return handle

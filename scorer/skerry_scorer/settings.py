@@ -6,27 +6,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skerry_scorer.input_settings import (
+    CommandInput,
+    FolderInput,
+    Input,
+    SettingsError,
+    TimerInput,
+    TopicInput,
+    read_inputs,
+    text,
+)
+
+__all__ = [
+    "CommandInput",
+    "FolderInput",
+    "Limits",
+    "Settings",
+    "SettingsError",
+    "TimerInput",
+    "TopicInput",
+    "read_settings",
+]
+
 MAX_SETTINGS_BYTES = 256 * 1024
 """Largest ``settings.json`` that is read."""
 DEFAULT_PORT = 5001
 """TCP port where there is no run folder."""
-
-
-class SettingsError(Exception):
-    """A variable or a field of ``settings.json`` cannot be used as it is."""
-
-
-@dataclass(frozen=True)
-class FolderInput:
-    """A folder whose files are scored.
-
-    Attributes:
-        folder: As the module sees it.
-        pattern: Which files count, as a shell pattern.
-    """
-
-    folder: Path
-    pattern: str = "*"
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,47 @@ class Limits:
     Attributes:
         max_body_bytes: Longest request body and largest input file.
         max_waiting: Requests that may wait for ``run()``; more are turned away with 503.
+        max_held_bytes: Bytes of requests that may wait for ``run()``; the first one always may.
+        scoring_timeout_ms: How long a request may take, waiting included, in milliseconds.
+        run_threads: How many calls of ``run()`` may be under way at once.
+        batch_size: Most items of one call of ``run_batch()``; 1 does without.
+        batch_wait_s: How long the first item of a batch waits for others, in seconds.
         max_connections: HTTP connections at the same time, per listener.
         drain_s: Seconds between SIGTERM and the end, at most.
     """
 
     max_body_bytes: int = 100 * 1024 * 1024
-    max_waiting: int = 16
+    max_waiting: int = 64
+    max_held_bytes: int = 256 * 1024 * 1024
+    scoring_timeout_ms: int = 3_600_000
+    run_threads: int = 1
+    batch_size: int = 1
+    batch_wait_s: float = 0.002
     max_connections: int = 128
     drain_s: float = 8.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """How the service is called over HTTP, by the variables of Azure's inference server.
+
+    Attributes:
+        name: Title of the API description.
+        version: Its version.
+        path_prefix: First part of all paths as clients see them, without slashes; "" for none.
+        cors_origins: Origins of pages that may ask; ``*`` stands for all.
+        server_version: Answered as ``x-ms-server-version``; "" for no such header.
+        model_name: Name of the model in the Open Inference Protocol.
+        model_version: Its version there; "" for none.
+    """
+
+    name: str = "ML service"
+    version: str = "1.0"
+    path_prefix: str = ""
+    cors_origins: tuple[str, ...] = ()
+    server_version: str = ""
+    model_name: str = "model"
+    model_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,10 +94,11 @@ class Settings:
         run_dir: The run folder, or None.
         address: Where to listen on TCP, if ``port`` says so.
         port: TCP port, 0 for any free one, None for no TCP.
-        inputs: Folders to read, by input name.
+        inputs: What is fed to ``run()``, by input name.
         stream: Stream that results go to.
         results_to_stdout: Whether results are printed instead of handed to an agent.
         limits: Bounds of the host's own.
+        service: How the service is called over HTTP.
     """
 
     app_root: Path
@@ -67,10 +106,11 @@ class Settings:
     run_dir: Path | None = None
     address: str = "0.0.0.0"  # noqa: S104 - a container's port is published from outside it
     port: int | None = None
-    inputs: Mapping[str, FolderInput] = field(default_factory=dict)
+    inputs: Mapping[str, Input] = field(default_factory=dict)
     stream: str = "scores"
     results_to_stdout: bool = False
     limits: Limits = field(default_factory=Limits)
+    service: Service = field(default_factory=Service)
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
@@ -84,12 +124,6 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         raise SettingsError("AZUREML_ENTRY_SCRIPT must name the entry script, such as score.py")
     run_dir = Path(env["SKERRY_RUN_DIR"]) if env.get("SKERRY_RUN_DIR") else None
     told = _read_file(run_dir / "settings.json") if run_dir else {}
-    default = Limits()
-    limits = Limits(
-        max_body_bytes=_number(env, "SKERRY_MAX_BODY_BYTES", default.max_body_bytes, 1, 2**31),
-        max_waiting=_number(env, "SKERRY_MAX_WAITING", default.max_waiting, 1, 10_000),
-        drain_s=float(_number(env, "SKERRY_DRAIN_S", int(default.drain_s), 0, 3600)),
-    )
     port = _number(env, "SKERRY_PORT", DEFAULT_PORT, 0, 65_535)
     return Settings(
         app_root=Path(env.get("AML_APP_ROOT") or "/var/azureml-app"),
@@ -97,10 +131,46 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         run_dir=run_dir,
         address=env.get("SKERRY_ADDRESS") or Settings.address,
         port=port if env.get("SKERRY_PORT") or not run_dir else None,
-        inputs=_inputs(told.get("inputs", {})),
-        stream=_text(told.get("stream", "scores"), "stream"),
+        inputs=read_inputs(told.get("inputs", {})),
+        stream=text(told.get("stream", "scores"), "stream"),
         results_to_stdout=told.get("results", "agent") == "stdout",
-        limits=limits,
+        limits=_limits(env),
+        service=_service(env),
+    )
+
+
+def _limits(env: Mapping[str, str]) -> Limits:
+    default = Limits()
+    timeout_ms = default.scoring_timeout_ms
+    return Limits(
+        max_body_bytes=_number(env, "SKERRY_MAX_BODY_BYTES", default.max_body_bytes, 1, 2**31),
+        max_waiting=_number(env, "SKERRY_MAX_WAITING", default.max_waiting, 1, 10_000),
+        max_held_bytes=_number(env, "SKERRY_MAX_HELD_BYTES", default.max_held_bytes, 1, 2**40),
+        scoring_timeout_ms=_number(env, "SCORING_TIMEOUT_MS", timeout_ms, 1, 10**9),
+        run_threads=_number(env, "SKERRY_RUN_THREADS", default.run_threads, 1, 64),
+        batch_size=_number(env, "SKERRY_BATCH_SIZE", default.batch_size, 1, 10_000),
+        batch_wait_s=_number(env, "SKERRY_BATCH_WAIT_MS", 2, 0, 60_000) / 1000,
+        drain_s=float(_number(env, "SKERRY_DRAIN_S", int(default.drain_s), 0, 3600)),
+    )
+
+
+def _model(env: Mapping[str, str]) -> tuple[str, str]:
+    # …/azureml-models/<name>/<version> where there is one model; several have no name together.
+    *_, parent, name, version = ("", "", "", *Path(env.get("AZUREML_MODEL_DIR", "")).parts)
+    return (name, version) if parent == "azureml-models" else (Service.model_name, "")
+
+
+def _service(env: Mapping[str, str]) -> Service:
+    model = _model(env)
+    origins = (origin.strip() for origin in env.get("AML_CORS_ORIGINS", "").split(","))
+    return Service(
+        name=env.get("SERVICE_NAME") or Service.name,
+        version=env.get("SERVICE_VERSION") or Service.version,
+        path_prefix=env.get("SERVICE_PATH_PREFIX", "").strip("/"),
+        cors_origins=tuple(origin for origin in origins if origin),
+        server_version=env.get("HTTP_X_MS_SERVER_VERSION", ""),
+        model_name=env.get("SKERRY_MODEL_NAME") or model[0],
+        model_version=model[1],
     )
 
 
@@ -120,28 +190,10 @@ def _read_file(path: Path) -> dict[str, Any]:
     return told
 
 
-def _inputs(value: Any) -> dict[str, FolderInput]:
-    if not isinstance(value, dict):
-        raise SettingsError("settings.json: inputs: expected an object")
-    found = {}
-    for name, entry in value.items():
-        where = f"inputs.{name}"
-        if not isinstance(entry, dict):
-            raise SettingsError(f"settings.json: {where}: expected an object")
-        folder = _text(entry.get("folder"), f"{where}.folder")
-        pattern = _text(entry.get("pattern", "*"), f"{where}.pattern")
-        found[name] = FolderInput(Path(folder), pattern)
-    return found
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise SettingsError(f"settings.json: {where}: expected text")
-    return value
-
-
 def _number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
-    text = env.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-        raise SettingsError(f"{name} must be a whole number from {low} to {high}, got {text!r:.40}")
-    return int(text)
+    given = env.get(name) or str(default)
+    if not (given.isascii() and given.isdigit() and low <= int(given) <= high):
+        raise SettingsError(
+            f"{name} must be a whole number from {low} to {high}, not {given!r:.40}"
+        )
+    return int(given)

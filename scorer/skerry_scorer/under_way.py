@@ -1,9 +1,10 @@
-"""A note of which file is being scored, kept outside the process: what ends the process is known.
+"""A note of which input is being scored, kept outside the process: what ends the process is known.
 
 An input that crashes the interpreter, or that takes all memory, leaves nobody who could set it
-aside. So the note is written before ``run()`` and wiped after it; the next process that finds a
-file in it knows whom the last one died of. It has to outlive the process and not the machine:
-nothing is synced.
+aside. So the note is written before ``run()`` and wiped after it; the next process that finds an
+input in it knows whom the last one died of. It has to outlive the process and not the machine:
+nothing is synced. Of an input that nobody brings again, such as a command's line, the note holds
+the content too.
 """
 
 import json
@@ -16,10 +17,12 @@ log = logging.getLogger(__name__)
 NOTE = ".under-way"
 """Name of the note, in the folder for files that failed: hidden, so it is no input itself."""
 MAX_NOTE_BYTES = 4096
-"""Longest note that is read; the longest name, each byte escaped, fits."""
+"""Longest note that is read, without the content; the longest name, each byte escaped, fits."""
+MAX_CONTENT_BYTES = 4 * 1024 * 1024
+"""Most content that is noted."""
 
 Key = tuple[str, int, int, int]
-"""Name, size, time and inode of a file: the same ones are the same content."""
+"""Name, size, and two numbers, of a file its time and inode: the same are the same content."""
 
 
 class UnderWay:
@@ -33,13 +36,16 @@ class UnderWay:
         self._lock = threading.Lock()  # a descriptor that was closed may be another file by now
         self._file = -1
         self._found: tuple[Key, int] | None = None
+        self.left = b""
 
     def open(self, folder: int) -> None:
         """Read the note that the last process left in ``folder``, and keep the next one there."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             self._file = os.open(NOTE, flags, 0o644, dir_fd=folder)
-            self._found = parse(os.pread(self._file, MAX_NOTE_BYTES, 0))
+            note = os.pread(self._file, MAX_NOTE_BYTES + MAX_CONTENT_BYTES, 0)
+            self._found = parse(note)
+            self.left = _content(note, self._found)
         except OSError as error:
             log.warning("%s cannot be kept: %s", NOTE, error)
 
@@ -50,14 +56,15 @@ class UnderWay:
                 os.close(self._file)
             self._file = -1
             self._found = None
+            self.left = b""
 
     def ended(self, key: Key) -> int:
         """Return how many processes in a row have ended while they scored this file."""
         return self._found[1] if self._found is not None and self._found[0] == key else 0
 
-    def begin(self, key: Key) -> None:
-        """Note that the file is being scored."""
-        self._write(spell(key, self.ended(key)))
+    def begin(self, key: Key, content: bytes = b"") -> None:
+        """Note that the input is being scored."""
+        self._write(spell(key, self.ended(key)) + content[:MAX_CONTENT_BYTES])
 
     def wipe(self) -> None:
         """Note that no file is being scored, or none whose fault it is if the process ends now."""
@@ -94,3 +101,12 @@ def parse(note: bytes) -> tuple[Key, int] | None:
         return None
     size, mtime_ns, inode, ended = numbers
     return (name, size, mtime_ns, inode), ended + 1
+
+
+def _content(note: bytes, found: tuple[Key, int] | None) -> bytes:
+    """Return the content in a note, or nothing if it is not there as a whole."""
+    if found is None:
+        return b""
+    size = found[0][1]
+    content = note.partition(b"\n")[2][:size]
+    return content if len(content) == size else b""

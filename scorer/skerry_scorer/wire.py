@@ -5,7 +5,7 @@ one length only, CRLF only, no folded lines, no space before a colon. Every part
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -16,6 +16,8 @@ MAX_HEADERS = 100
 MAX_CHUNK_LINE_BYTES = 1024
 """Longest line that announces a chunk."""
 
+_NO_CONTENT = 204
+_BODILESS = (204, 304)
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
@@ -24,12 +26,14 @@ _HEX = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 REASONS = {
     200: "OK",
+    204: "No Content",
     400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
     413: "Content Too Large",
+    415: "Unsupported Media Type",
     417: "Expectation Failed",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
@@ -77,29 +81,39 @@ class Answer:
     """One response.
 
     Attributes:
-        status: One of ``REASONS``.
+        status: From 200 to 599; those of the host's own are in ``REASONS``.
         body: The whole body.
-        content_type: Its type.
-        headers: Further header fields.
+        content_type: Its type; "" where it is among the headers, or where there is none.
+        headers: Further header fields, as pairs: a name may stand several times.
     """
 
     status: int
     body: bytes = b""
     content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Sequence[tuple[str, str]] = ()
+
+    def with_headers(self, *headers: tuple[str, str]) -> "Answer":
+        """Return the same answer with further header fields."""
+        return Answer(self.status, self.body, self.content_type, (*self.headers, *headers))
 
 
 def encode(answer: Answer, *, keep_alive: bool, head_only: bool = False) -> bytes:
     """Return the bytes of ``answer``; ``head_only`` leaves the body away, as HEAD wants it."""
-    lines = [
-        f"HTTP/1.1 {answer.status} {REASONS[answer.status]}",
-        f"Content-Type: {answer.content_type}",
-        f"Content-Length: {len(answer.body)}",
-        f"Connection: {'keep-alive' if keep_alive else 'close'}",
-        *(f"{name}: {_one_line(value)}" for name, value in answer.headers.items()),
-    ]
-    head = "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
-    return head if head_only else head + answer.body
+    lines = [f"{name}: {value}" for name, value in answer.headers]
+    if answer.content_type:
+        lines.append(f"Content-Type: {answer.content_type}")
+    if answer.status != _NO_CONTENT:
+        lines.append(f"Content-Length: {len(answer.body)}")
+    lines.append("Connection: keep-alive" if keep_alive else "Connection: close")
+    text = "\n".join(lines)
+    # A value may come from a script; a line break in it would begin a new field.
+    if text.count("\n") != len(lines) - 1 or "\r" in text:
+        text = "\n".join(" ".join(line.split()) for line in lines)
+    text = text.replace("\n", "\r\n")
+    head = f"HTTP/1.1 {answer.status} {REASONS.get(answer.status, '')}\r\n{text}\r\n\r\n".encode(
+        "latin-1", "replace"
+    )
+    return head if head_only or answer.status in _BODILESS else head + answer.body
 
 
 class RequestReader:
@@ -322,8 +336,3 @@ def _take_line(buffer: bytearray) -> bytes | None:
     if len(buffer) > MAX_CHUNK_LINE_BYTES:
         raise WireError(400, "a line of the chunked body is too long")
     return None
-
-
-def _one_line(value: str) -> str:
-    # A value that a client gave comes back in a header; a line break in it would begin a new one.
-    return value.replace("\r", " ").replace("\n", " ")

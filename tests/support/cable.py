@@ -1,25 +1,33 @@
 """A cable between a device and its server, that can be cut, held still, and mended."""
 
+import ctypes
+import os
 import socket
 import threading
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 _LOOK_S = 0.2
+_NEW_NETWORK = 0x40000000  # CLONE_NEWNET of linux/sched.h
 _PIECE = 64 * 1024
 
 
 class Cable:
     """Forwards TCP connections to a port of this machine, from one of its own.
 
+    Args:
+        target: The port.
+        namespace: Process whose network it listens in; None for ours.
+
     Attributes:
         port: Where it listens.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, namespace: int | None = None) -> None:
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = _listener() if namespace is None else _listener_in(namespace)
         self._listener.settimeout(_LOOK_S)
         self.port = int(self._listener.getsockname()[1])
         self._whole = threading.Event()
@@ -96,6 +104,27 @@ class Cable:
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+def _listener() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def _listener_in(process: int) -> socket.socket:
+    """Return a listener in the network of another process; a socket stays where it was made."""
+    made: list[socket.socket] = []
+
+    def make() -> None:
+        with Path(f"/proc/{process}/ns/net").open("rb") as namespace:
+            # Moves this thread only, which ends at once.
+            failed = ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _NEW_NETWORK)
+        assert not failed, os.strerror(ctypes.get_errno())
+        made.append(_listener())
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    return made[0]
 
 
 def _close_after(ways: list[threading.Thread], ends: tuple[socket.socket, socket.socket]) -> None:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -136,3 +137,12 @@ class ScorerHost:
             return self.request("GET", "/").status == 200
         except (OSError, http.client.HTTPException):
             return False
+
+
+def port_of(host: ScorerHost) -> int:
+    """Return the TCP port that a host has told it listens on."""
+
+    def told() -> "re.Match[str] | None":
+        return re.search(r"listening on \S+ port (\d+)", host.log.read_text())
+
+    return int(eventually(told)[1])

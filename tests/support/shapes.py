@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from hypothesis import strategies as st
 
-from skerry_contract.shape import Range, Size, Text, hints_of
+from skerry_contract.shape import Range, Size, Text, hints_of, kinds_of
 
 FEW = 3
 """Most items of a list or mapping that is made up, unless more are needed."""
@@ -35,8 +35,9 @@ def _values(kind: Any, limit: Any) -> st.SearchStrategy[Any]:
     if kind is Any:
         return json_values
     if origin in (typing.Union, types.UnionType):
-        (inner,) = (one for one in arguments if one is not type(None))
-        return st.none() | _values(inner, limit)
+        kinds = kinds_of(kind)
+        found = st.one_of([_values(one, limit) for one in kinds])
+        return st.none() | found if len(kinds) < len(arguments) else found
     if origin is Literal:
         return st.sampled_from(arguments)
     size = limit if isinstance(limit, Size) else Size()

@@ -6,9 +6,10 @@ See ``docs/module-image.md`` for what each file is.
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from skerry_contract import shape
-from skerry_contract.manifest import RunSettings
+from skerry_contract.manifest import FolderInput, Input, RunSettings
 
 VARIABLE = "SKERRY_RUN_DIR"
 """Environment variable that tells a module where its run folder is."""
@@ -35,12 +36,30 @@ def write_settings(run_dir: Path, run: RunSettings, folders: Mapping[str, str]) 
     run_dir.mkdir(parents=True, exist_ok=True)
     for name in _LEFTOVERS:
         (run_dir / name).unlink(missing_ok=True)
-    inputs = {
-        name: {"folder": folders[name], "pattern": given.pattern}
-        for name, given in run.inputs.items()
-    }
+    inputs = {name: _told(given, folders[name]) for name, given in run.inputs.items()}
     settings = {"inputs": inputs, "stream": run.stream}
     # "x" after removing it: an earlier run may have left a link here that leads out of the folder.
     with (run_dir / "settings.json").open("xb") as file:
         file.write(shape.dump(settings))
         os.fchmod(file.fileno(), 0o644)
+
+
+def input_folder(inputs: Path, module: str, name: str, given: Input) -> Path:
+    """Return the device's folder of an input: one that is no folder has one for what failed.
+
+    Args:
+        inputs: The device's folder of local input.
+        module: Name of the module.
+        name: Name of the input.
+        given: What the manifest says of it.
+    """
+    if isinstance(given, FolderInput):
+        return inputs / given.folder
+    # No manifest can name such a folder, so no input reads it.
+    return inputs / f".{module}" / name
+
+
+def _told(given: Input, folder: str) -> dict[str, Any]:
+    told: dict[str, Any] = shape.write(given)
+    key = "folder" if isinstance(given, FolderInput) else "aside"
+    return {**told, key: folder}

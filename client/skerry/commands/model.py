@@ -9,6 +9,7 @@ from skerry.answers import Model
 from skerry.api import NewModel
 from skerry.commands.arguments import NAME, REFERENCE, pairs, pairs_text
 from skerry.commands.model_convert import convert_model
+from skerry.commands.model_profile import profile
 from skerry.files import LocalFile, Reader
 from skerry.output import Output, count_text, facts, short, size_text
 from skerry.session import Session, with_session
@@ -23,6 +24,7 @@ def model() -> None:
 
 
 model.add_command(convert_model)
+model.add_command(profile)
 
 
 @model.command(epilog="Example: skerry model register -p ./models -n sentiment --tag task=text")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,13 @@ from skerry import recipe as recipes
 from skerry.answers import Build, Image, Module
 from skerry.api import Api, NewModule
 from skerry.commands.arguments import NAME, REFERENCE
+from skerry.commands.module_export import OUTPUT_HELP, OUTPUTS, export, targets_of
+from skerry.commands.module_init import init
+from skerry.commands.module_push import push
 from skerry.commands.module_show import show
 from skerry.files import Reader
+from skerry.images.export import export as write_images
+from skerry.images.target import check_target
 from skerry.output import Output, count_text, short, size_text
 from skerry.recipe import RECIPE, Recipe
 from skerry.session import Session, with_session
@@ -52,7 +58,9 @@ def module() -> None:
 )
 @click.option("--no-check", is_flag=True, help="Do not run init() and the golden set.")
 @click.option("--timeout", default=1800.0, show_default=True, help="Seconds to wait for the build.")
-@with_session
+@click.option("--output", "outputs", type=OUTPUTS, multiple=True, help=OUTPUT_HELP)
+@click.option("--force", is_flag=True, help="Replace what an earlier export made.")
+@partial(with_session, form_options=("--format",))
 def build(
     session: Session, /, folder: Path | None, recipe_file: Path | None, **options: Any
 ) -> None:
@@ -60,6 +68,9 @@ def build(
 
     What stands in module.toml beside the entry script need not be typed; options win over it.
     """
+    targets = targets_of(session, options["outputs"])
+    for target in targets:
+        check_target(target, force=options["force"])
     base = folder or (recipe_file.parent if recipe_file else Path())
     recipe = _recipe(base, recipe_file, options)
     if recipe.name is None:
@@ -81,7 +92,12 @@ def build(
     )
     deadline = time.monotonic() + options["timeout"]
     made = follow(session.api, started, session.output.note, lambda: time.monotonic() > deadline)
-    session.output.result(made, f"{made.name}:{made.version}", *_images(session.output, made))
+    if targets:
+        which = Reference(made.name, made.version)
+        write_images(session.api, which, targets, session.output, force=options["force"])
+    written = [f"written  {target}" for target in targets]
+    name = f"{made.name}:{made.version}"
+    session.output.result(made, name, *_images(session.output, made), *written)
 
 
 def follow(api: Api, build: Build, say: Callable[[str], None], late: Callable[[], bool]) -> Module:
@@ -162,7 +178,7 @@ def delete(session: Session, which: Reference) -> None:
     session.output.result({"deleted": str(which)}, f"{which} is deleted")
 
 
-for _command in (show,):
+for _command in (init, show, export, push):
     module.add_command(_command)
 
 

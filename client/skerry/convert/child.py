@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skerry.procfs import resident_bytes
 from skerry_contract.errors import DeadlineError, ModelError, RuntimeFailedError
 
 CODE = Path(__file__).parent
@@ -144,25 +145,6 @@ def bubblewrap_works() -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
-
-
-def resident_bytes(pid: int) -> int:
-    """Return the resident memory of a process and all below it; what has ended counts nothing."""
-    total, page = 0, os.sysconf("SC_PAGE_SIZE")
-    for one in _family(pid):
-        with suppress(OSError, IndexError, ValueError):
-            total += int(Path(f"/proc/{one}/statm").read_text("ascii").split()[1]) * page
-    return total
-
-
-def _family(pid: int) -> Iterator[int]:
-    left = [pid]
-    while left:
-        one = left.pop()
-        yield one
-        for children in Path(f"/proc/{one}/task").glob("*/children"):
-            with suppress(OSError):
-                left += map(int, children.read_text("ascii").split())
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -89,7 +89,7 @@ class Families:
         python = sys.executable if sys.version_info[:2] == PYTHON else ".".join(map(str, PYTHON))
         try:
             for command in _install(family, lock, making, python):
-                _run(command, f"the {family} environment")
+                run_installer(command, f"the {family} environment")
             making.replace(made)
         finally:
             shutil.rmtree(making, ignore_errors=True)
@@ -102,7 +102,7 @@ def default_cache(env: Mapping[str, str]) -> Path:
 
 
 def _install(family: str, lock: Path, folder: Path, python: str) -> list[list[str]]:
-    uv = _uv()
+    uv = find_uv()
     inside = str(folder / "bin" / "python")
     if family == "torch":
         # pip, and not uv: it follows the machine's own configuration, which says where builds for
@@ -122,10 +122,18 @@ def _resolve(wanted: Path, pins: Sequence[str], target: Path) -> None:
     made = target.with_name(f".{target.name}.making")
     asked = made.with_suffix(".in")
     asked.write_text(_without(wanted.read_text("utf-8"), pins))
-    command = [_uv(), "pip", "compile", "--quiet", "--python-version", "3.11", "--generate-hashes"]
+    command = [
+        find_uv(),
+        "pip",
+        "compile",
+        "--quiet",
+        "--python-version",
+        "3.11",
+        "--generate-hashes",
+    ]
     command += ["--only-binary", ":all:", "--no-header", "--no-annotate"]
     try:
-        _run([*command, str(asked), "--output-file", str(made)], f"{', '.join(pins)}")
+        run_installer([*command, str(asked), "--output-file", str(made)], f"{', '.join(pins)}")
         made.replace(target)
     finally:
         asked.unlink(missing_ok=True)
@@ -147,7 +155,12 @@ def _lacks(lock: str, name: str, version: str) -> bool:
     return not any(line.startswith(f"{name}=={version} ") for line in lock.splitlines())
 
 
-def _uv() -> str:
+def find_uv() -> str:
+    """Return the program uv: the one beside us, else that on the PATH.
+
+    Raises:
+        NotFoundError: There is none.
+    """
     beside = Path(sysconfig.get_path("scripts")) / "uv"
     if found := str(beside) if beside.exists() else shutil.which("uv"):
         return found
@@ -157,7 +170,13 @@ def _uv() -> str:
     )
 
 
-def _run(command: Sequence[str], what: str) -> None:
+def run_installer(command: Sequence[str], what: str) -> None:
+    """Run a command that installs something.
+
+    Raises:
+        EnvironmentFileError: It failed; the detail is what it said.
+        DeadlineError: It took too long.
+    """
     kept = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     try:
         done = subprocess.run(

@@ -17,6 +17,13 @@ def template(name: str) -> Path:
     return _find(_PACKAGE / "templates" / name, _CHECKOUT / "module-templates" / name)
 
 
+def templates() -> list[str]:
+    """Return the names of all module templates; none where none are installed."""
+    places = (_PACKAGE / "templates", _CHECKOUT / "module-templates")
+    found = {one.parent.name for place in places for one in place.glob("*/score.py")}
+    return sorted(found)
+
+
 def manifest(name: str) -> Path:
     """Return the file of an example manifest.
 

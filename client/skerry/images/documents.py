@@ -157,6 +157,7 @@ class PlatformImage:
         manifest: The same, read.
         config: Its config.
         artifacts: What refers to it.
+        kinds: What each layer holds, where the cloud knows.
     """
 
     platform: str
@@ -164,6 +165,7 @@ class PlatformImage:
     manifest: Manifest
     config: Config
     artifacts: tuple[Artifact, ...] = ()
+    kinds: tuple[str, ...] = ()
 
     @property
     def start(self) -> Start:

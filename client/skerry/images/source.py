@@ -1,6 +1,7 @@
 """Where the parts of a module's images come from: the cloud's OCI distribution API."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from skerry.api import Api
@@ -78,7 +79,10 @@ def module_images(api: Api, which: Reference) -> ModuleImages:
     """
     module = api.module(which)
     images = tuple(
-        _image(api, which.name, platform, image.digest)
+        replace(
+            _image(api, which.name, platform, image.digest),
+            kinds=tuple(layer.kind for layer in image.layers),
+        )
         for platform, image in sorted(module.images.items())
     )
     if not images:

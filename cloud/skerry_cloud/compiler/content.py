@@ -21,6 +21,10 @@ from skerry_contract.errors import ContractError, RuntimeFailedError
 APP_FOLDER = "var/azureml-app"
 HOST_FOLDER = "opt/skerry/host"
 HOST_PACKAGE = "skerry_scorer"
+CARRIED = "paho"
+"""Package that travels with the scorer host: what reads MQTT topics."""
+CARRIED_FOLDER = "carried"
+"""Where it lies in the host's package: on no path until it is needed, so it hides nothing."""
 
 
 def find_host() -> Path:
@@ -38,6 +42,21 @@ def find_host() -> Path:
     return Path(found.origin).parent
 
 
+def find_carried() -> Path:
+    """Return the folder of the MQTT client that travels with the scorer host.
+
+    Raises:
+        RuntimeFailedError: It is not installed.
+    """
+    found = importlib.util.find_spec(CARRIED)
+    if found is None or found.origin is None:
+        raise RuntimeFailedError(
+            "paho-mqtt is not installed on the server",
+            remedy="Install the server again: pip install 'skerry[cloud]'.",
+        )
+    return Path(found.origin).parent
+
+
 def host_layer(package: Path, shelf: LayerShelf, progress: Progress) -> Layer:
     """Return the layer with the scorer host.
 
@@ -46,10 +65,7 @@ def host_layer(package: Path, shelf: LayerShelf, progress: Progress) -> Layer:
         shelf: Where layers are remembered.
         progress: Is told what takes time.
     """
-    sources = {
-        path.relative_to(package).as_posix(): path.read_bytes()
-        for path in sorted(package.rglob("*.py"))
-    }
+    sources = _sources(package, "") | _sources(find_carried(), f"{CARRIED_FOLDER}/{CARRIED}/")
     facts = [[name, hashlib.sha256(data).hexdigest()] for name, data in sources.items()]
 
     def fill(layer: LayerWriter) -> None:
@@ -104,6 +120,13 @@ def code_layer(
 def model_folder(model: ModelFiles) -> str:
     """Return where a model lies below the root."""
     return f"{APP_FOLDER}/{MODELS_FOLDER}/{model.name}/{model.version}"
+
+
+def _sources(package: Path, prefix: str) -> dict[str, bytes]:
+    return {
+        prefix + path.relative_to(package).as_posix(): path.read_bytes()
+        for path in sorted(package.rglob("*.py"))
+    }
 
 
 def _facts(files: Sequence[FileEntry]) -> list[list[str]]:

@@ -17,6 +17,7 @@ from skerry_agent.runtimes import Exited, InstanceSpec, Running, Runtime, bubble
 from skerry_agent.runtimes.docker import DockerRuntime, Owner
 from skerry_agent.runtimes.docker_engine import Engine
 from skerry_agent.runtimes.process import ProcessRuntime
+from skerry_agent.runtimes.run_folder import input_folder
 from skerry_agent.store import BlobStore
 from skerry_agent.unix_http import socket_address
 from skerry_contract.errors import DigestError, RuntimeFailedError
@@ -55,7 +56,10 @@ class Bench:
     def spec(self, image: Image, do: str, *, key: Key = KEY, **settings: object) -> InstanceSpec:
         env = {"DO": do, **_texts(settings.pop("env", {}))}
         run = RunSettings(env=env, **settings)  # type: ignore[arg-type]  # passed on as given
-        inputs = {name: self.home / "inputs" / one.folder for name, one in run.inputs.items()}
+        inputs = {
+            name: input_folder(self.home / "inputs", key.module, name, one)
+            for name, one in run.inputs.items()
+        }
         return InstanceSpec(key, image, run, self.run_dir(key), inputs)
 
     def run_dir(self, key: Key = KEY) -> Path:

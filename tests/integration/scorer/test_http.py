@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.scorer_host import MakeHost, ScorerHost, UnixConnection, eventually
+from support.scorer_host import MakeHost, UnixConnection, eventually, port_of
 
 pytestmark = pytest.mark.integration
 
@@ -232,13 +232,6 @@ def test_what_is_no_http_is_a_400_and_the_host_lives_on(make_host: MakeHost) -> 
     assert connection.sock.recv(1000).startswith(b"HTTP/1.1 400 ")
     connection.close()
     assert host.request("GET", "/").status == 200
-
-
-def port_of(host: ScorerHost) -> int:
-    def told() -> "re.Match[str] | None":
-        return re.search(r"listening on \S+ port (\d+)", host.log.read_text())
-
-    return int(eventually(told)[1])
 
 
 def test_on_tcp_anybody_may_score_and_nobody_give_orders(make_host: MakeHost) -> None:

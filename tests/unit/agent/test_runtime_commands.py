@@ -7,6 +7,7 @@ import pytest
 from skerry_agent.core.plan import Key
 from skerry_agent.runtimes import Exited, InstanceSpec, Running, bubblewrap, plain
 from skerry_agent.runtimes.docker import Owner, container, limits, status_of, without_frames
+from skerry_agent.runtimes.run_folder import input_folder
 from skerry_agent.store import BlobStore
 from skerry_contract.errors import RuntimeFailedError
 from skerry_contract.manifest import FolderInput, Resources, RunSettings
@@ -103,7 +104,7 @@ def spec(tmp_path: Path, **settings: object) -> InstanceSpec:
         [tar_of([Entry("a")])], command=("/a",), config={"Env": ["A=1", "B=2"], "User": "77:78"}
     ).put(store)
     run = RunSettings(env={"B": "3"}, **settings)  # type: ignore[arg-type]  # passed on as given
-    inputs = {name: tmp_path / one.folder for name, one in run.inputs.items()}
+    inputs = {name: input_folder(tmp_path, "cam", name, one) for name, one in run.inputs.items()}
     return InstanceSpec(Key("cam", "abc"), image, run, tmp_path / "run", inputs)
 
 

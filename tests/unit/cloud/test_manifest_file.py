@@ -6,6 +6,7 @@ import pytest
 
 from skerry_cloud.deployments.manifest_file import MAX_BYTES, read
 from skerry_contract.errors import ManifestError
+from skerry_contract.manifest import FolderInput
 
 GOOD = """\
 name: faces
@@ -23,7 +24,7 @@ modules:
 
 def test_yaml_and_json_mean_the_same() -> None:
     manifest = read(GOOD.encode())
-    assert manifest.modules["detector"].inputs["frames"].pattern == "*.png"
+    assert manifest.modules["detector"].inputs["frames"] == FolderInput("frames", "*.png")
     as_json = {
         "name": "faces",
         "target": {"devices": ["porch-camera", "hall-camera"]},

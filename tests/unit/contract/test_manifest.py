@@ -9,7 +9,15 @@ import yaml
 
 from skerry_contract import manifest
 from skerry_contract.errors import ContractError
-from skerry_contract.manifest import FolderInput, Probe, Resources, RunSettings
+from skerry_contract.manifest import (
+    CommandInput,
+    FolderInput,
+    Probe,
+    Resources,
+    RunSettings,
+    TimerInput,
+    TopicInput,
+)
 from skerry_contract.shape import hints_of
 
 EXAMPLE: dict[str, Any] = yaml.safe_load(
@@ -26,7 +34,13 @@ def test_a_whole_manifest_is_read_field_by_field() -> None:
     assert faces.image == "face-detector:1"
     assert faces.run == RunSettings(
         env={"MIN_SCORE": "0.6"},
-        inputs={"frames": FolderInput("frames", "*.png")},
+        inputs={
+            "frames": FolderInput("frames", "*.png"),
+            "yard": TopicInput("sensors/+/raw"),
+            "meter": CommandInput(("python3", "read_meter.py")),
+            "minute": TimerInput(60),
+        },
+        network="host",
         resources=Resources(512, 100, 64),
         probe=Probe(60, 10, 5, 3),
     )
@@ -89,7 +103,23 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         (f"{FACES}.env.MIN_SCORE", "a\0b", f"{FACES}.env.MIN_SCORE: expected text without NUL"),
         (f"{FACES}.env.A=B", "x", f"{FACES}.env.A=B: expected a variable's name"),
         (f"{FACES}.env.1A", "x", f"{FACES}.env.1A: expected a variable's name"),
-        (f"{FACES}.inputs.frames.folder", ..., f"{FACES}.inputs.frames.folder: is missing"),
+        (
+            f"{FACES}.inputs.frames.folder",
+            ...,
+            f"{FACES}.inputs.frames: expected one of folder, topic",
+        ),
+        (
+            f"{FACES}.inputs.frames.topic",
+            "a",
+            f"{FACES}.inputs.frames: expected one of folder, topic",
+        ),
+        (f"{FACES}.inputs.yard.topic", "a/#/b", f"{FACES}.inputs.yard.topic: expected a topic"),
+        (f"{FACES}.inputs.yard.topic", "a+", f"{FACES}.inputs.yard.topic: expected a topic filter"),
+        (f"{FACES}.inputs.yard.topic", "", f"{FACES}.inputs.yard.topic: expected a topic filter"),
+        (f"{FACES}.inputs.yard.broker.port", 0, f"{FACES}.inputs.yard.broker.port: must be at"),
+        (f"{FACES}.network", "none", f"{FACES}.inputs.yard.topic: 127.0.0.1 is out of reach: set"),
+        (f"{FACES}.inputs.meter.command", [], f"{FACES}.inputs.meter.command: 0 entries"),
+        (f"{FACES}.inputs.minute.every_s", 0.5, f"{FACES}.inputs.minute.every_s: expected a whole"),
         (f"{FACES}.inputs.frames.folder", "/etc", f"{FACES}.inputs.frames.folder: expected a rel"),
         (f"{FACES}.inputs.frames.folder", "../x", f"{FACES}.inputs.frames.folder: expected a rel"),
         (f"{FACES}.inputs.frames.folder", "a/../b", f"{FACES}.inputs.frames.folder: expected a"),

@@ -8,16 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_scorer import under_way
-from skerry_scorer.folder import (
-    KEEP_FAILED,
-    KEEP_FAILED_BYTES,
-    SETTLE_S,
-    InputFolder,
-    Look,
-    UnusableFileError,
-    Watch,
-    surplus,
-)
+from skerry_scorer.claim import UnusableInputError
+from skerry_scorer.failed import KEEP_FAILED, KEEP_FAILED_BYTES, Look, surplus
+from skerry_scorer.folder import SETTLE_S, InputFolder, Watch
 from skerry_scorer.settings import FolderInput
 
 
@@ -134,14 +127,14 @@ def test_a_file_that_vanishes_or_changes_is_not_read(folder: InputFolder, tmp_pa
 
 def test_a_file_that_is_too_large_is_never_read(folder: InputFolder, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"0123456789+")
-    with pytest.raises(UnusableFileError, match="11 bytes, at most 10"):
+    with pytest.raises(UnusableInputError, match="11 bytes, at most 10"):
         folder.read(only(folder))
 
 
 def test_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"\xff")
     folder = InputFolder("in", FolderInput(tmp_path), max_bytes=10)
-    with pytest.raises(UnusableFileError, match="UTF-8"):
+    with pytest.raises(UnusableInputError, match="UTF-8"):
         folder.read(only(folder))
 
 
@@ -195,7 +188,7 @@ def test_a_file_that_has_ended_two_processes_is_not_scored_by_a_third(tmp_path: 
     folder = InputFolder("in", FolderInput(tmp_path), max_bytes=10)
     seen = only(folder)
     with (
-        pytest.raises(UnusableFileError, match="ended the process 2 times while it was scored"),
+        pytest.raises(UnusableInputError, match="ended the process 2 times while it was scored"),
         folder.under_way(seen),
     ):
         pass

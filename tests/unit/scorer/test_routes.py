@@ -2,7 +2,8 @@
 
 import pytest
 
-from skerry_scorer.routes import request_ids, score_input
+from skerry_scorer.arguments import score_input
+from skerry_scorer.scoring import request_ids
 from skerry_scorer.wire import Request
 
 

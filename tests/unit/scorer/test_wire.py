@@ -196,7 +196,7 @@ def test_who_waits_for_leave_to_send_gets_it_once() -> None:
 
 
 def test_an_answer_cannot_be_split_by_what_a_client_sent() -> None:
-    sent = encode(Answer(200, b"{}", headers={"x-id": "a\r\nSet-Cookie: b"}), keep_alive=True)
+    sent = encode(Answer(200, b"{}", headers=[("x-id", "a\r\nSet-Cookie: b")]), keep_alive=True)
     head, _, body = sent.partition(b"\r\n\r\n")
     assert b"\r\nSet-Cookie" not in head
     assert body == b"{}"

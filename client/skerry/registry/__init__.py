@@ -1,0 +1,1 @@
+"""Any OCI registry: where it is, who we are there, and how an image gets into it."""

@@ -1,0 +1,133 @@
+"""Scores inputs in batches: as many as are there, within bounds of bytes, number and time.
+
+A batch costs one hand-over between threads and one answer of the agent, however many inputs it
+has; and a lone input is a batch of its own at once, for nothing here waits for more.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from skerry_scorer.agent_link import MAX_ITEM_BYTES, MAX_ITEMS, MAX_LINE_BYTES
+from skerry_scorer.claim import UnusableInputError
+from skerry_scorer.entry import MAX_TEXT_CHARS, RunFailedError, Scorer
+from skerry_scorer.folder import spelled
+from skerry_scorer.source import Source, Taken
+
+BATCH_S = 0.02
+"""Seconds after which a batch takes no further input: what else needs the thread waits so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one input: an item to store, and why it failed, or "" if it did not."""
+
+    source: Source
+    taken: Taken
+    item: bytes
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a batch asks while it goes on.
+
+    Attributes:
+        go_on: Whether another input may be taken; false ends the batch.
+        stopping: Whether the host was told to end: then no input is blamed for its end.
+    """
+
+    go_on: Callable[[], bool]
+    stopping: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    scorer: Scorer
+    stream: str
+    pace: Pace
+
+
+def score_batch(
+    scorer: Scorer, sources: Sequence[Source], stream: str, pace: Pace
+) -> list[Outcome]:
+    """Score what is ready, one input of each source in turn; none if nothing is.
+
+    Args:
+        scorer: Scores.
+        sources: Where to take from.
+        stream: Stream that results go to.
+        pace: What is asked before each input.
+    """
+    scoring = _Scoring(scorer, stream, pace)
+    found: list[Outcome] = []
+    live, size, ends = list(sources), 0, time.monotonic() + BATCH_S
+    while live:
+        for source in tuple(live):
+            if not pace.go_on():
+                return found
+            taken = source.take()
+            if taken is None:
+                live.remove(source)
+                continue
+            outcome = _score(scoring, source, taken)
+            if outcome is not None:
+                found.append(outcome)
+                size += len(outcome.item) + 1
+            full = size > MAX_LINE_BYTES // 2 or len(found) >= MAX_ITEMS
+            if full or time.monotonic() >= ends:
+                return found
+    return found
+
+
+def _score(scoring: _Scoring, source: Source, taken: Taken) -> Outcome | None:
+    try:
+        with source.under_way(taken):
+            if scoring.pace.stopping():  # since it was taken; nobody else wipes the note now
+                source.forgive()
+            data = source.read(taken)
+            if data is None:
+                return None
+            begun = time.perf_counter()
+            result = scoring.scorer.run(data)
+            ms = (time.perf_counter() - begun) * 1000
+    except UnusableInputError as error:
+        return _failed(source, taken, str(error))
+    except RunFailedError as error:
+        return _failed(source, taken, error.text, error.detail)
+    item = result_item(scoring.stream, taken, result, ms)
+    if len(item) > MAX_ITEM_BYTES:
+        text = f"the result has {len(item)} bytes, at most {MAX_ITEM_BYTES} fit"
+        return _failed(source, taken, text)
+    return Outcome(source, taken, item)
+
+
+def result_item(stream: str, taken: Taken, result: bytes, ms: float) -> bytes:
+    """Return the item that carries a result, which is JSON already."""
+    return b'{"stream":%b,"data":{"input":%b,%b:%b,"result":%b,"ms":%.1f}}' % (
+        _json(stream),
+        _json(taken.input),
+        _json(taken.kind),
+        _json(spelled(taken.name)),
+        result,
+        ms,
+    )
+
+
+def _failed(source: Source, taken: Taken, text: str, detail: str = "") -> Outcome:
+    name = spelled(taken.name)
+    data = {
+        "severity": "error",
+        "code": "SCORING_FAILED",
+        "text": f"{taken.input}/{name}: {text}"[:MAX_TEXT_CHARS],
+        "detail": detail,
+        "input": taken.input,
+        taken.kind: name,
+    }
+    item = _json({"event": "scoring-failed", "data": data})
+    return Outcome(source, taken, item, f"{text}\n{detail}".strip())
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -1,0 +1,48 @@
+"""Makes the source of each input that the settings name."""
+
+from collections.abc import Callable
+
+from skerry_scorer.command import Command
+from skerry_scorer.folder import InputFolder
+from skerry_scorer.settings import (
+    CommandInput,
+    FolderInput,
+    Settings,
+    TimerInput,
+    TopicInput,
+)
+from skerry_scorer.source import Source
+from skerry_scorer.stream_input import Origin, StreamInput
+from skerry_scorer.timer import Timer
+
+
+def make_sources(settings: Settings, wake: Callable[[], None]) -> dict[str, Source]:
+    """Return the sources by input name; nothing is read before the first ``take``.
+
+    Args:
+        settings: All that the host is told.
+        wake: Called, from any thread, when a message has come.
+
+    Raises:
+        SettingsError: An input needs what is not here.
+    """
+    max_bytes = settings.limits.max_body_bytes
+    found: dict[str, Source] = {}
+    for name, told in settings.inputs.items():
+        if isinstance(told, FolderInput):
+            found[name] = InputFolder(name, told, max_bytes=max_bytes)
+            continue
+        origin = _origin(name, told, max_bytes)
+        found[name] = StreamInput(name, told.aside, form=told.form, origin=origin, wake=wake)
+    return found
+
+
+def _origin(name: str, told: TopicInput | CommandInput | TimerInput, max_bytes: int) -> Origin:
+    if isinstance(told, TopicInput):
+        # Only here: whoever reads no topic pays for no MQTT.
+        from skerry_scorer.topic import Topic  # noqa: PLC0415
+
+        return Topic(name, told, max_bytes=max_bytes)
+    if isinstance(told, CommandInput):
+        return Command(name, told.command)
+    return Timer(name, told.every_s)
