@@ -1,5 +1,6 @@
 """Zip and tar archives: their members, judged before anything is done with them."""
 
+import io
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ FREE_BYTES = 64 * 1024 * 1024
 _BLOCK = 512
 _MAX_LONG_NAME = 1024 * 1024
 _MAX_DIRECTORY = 64 * 1024 * 1024
-_REGULAR, _FOLDER = b"\007", b"5"
+_REGULAR, _FOLDER = (b"\0", b"0", b"7"), b"5"
 _KINDS = {b"1": "a link", b"2": "a link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
 
 
@@ -96,15 +97,19 @@ def open_zip(source: Source) -> zipfile.ZipFile | None:
     """Return a zip file, also one that something else stands in front of; None if it is none.
 
     Raises:
+        DamagedError: It looks like one, but its directory cannot be read; others may be able to.
         TooCostlyError: The budget is used up.
     """
-    if not source.whole or not _has_directory(source):
+    if not source.whole:
         return None
-    source.seek(0)
+    if not _has_directory(source):
+        if source.start(4) == b"PK\x03\x04":
+            raise DamagedError("its directory is not there")
+        return None
     try:
-        return zipfile.ZipFile(source)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, IndexError):
-        return None
+        return zipfile.ZipFile(io.BufferedReader(source))
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, IndexError) as error:
+        raise DamagedError(f"its directory cannot be read: {error}") from error
 
 
 def zip_members(archive: zipfile.ZipFile) -> Iterator[tuple[Member, zipfile.ZipInfo]]:
@@ -150,8 +155,9 @@ def _has_directory(source: Source) -> bool:
     tail = source.at(source.size - size, size)
     found = tail.rfind(b"PK\x05\x06")
     directory = int.from_bytes(tail[found + 12 : found + 16], "little")
-    huge = directory > _MAX_DIRECTORY and directory != 0xFFFF_FFFF  # zip64
-    return found >= 0 and not huge
+    if found >= 0 and directory > _MAX_DIRECTORY and directory != 0xFFFF_FFFF:  # zip64
+        raise DamagedError(f"its directory has {directory} bytes")
+    return found >= 0
 
 
 # --- tar ------------------------------------------------------------------------------------------

@@ -162,20 +162,28 @@ def _in_tar(
     depth: int,
     stream: compressed.Unpacked | None = None,
 ) -> Iterator[Finding]:
+    name = ""
     try:
         for member in members:
+            name = member.name
             head = members.read(min(member.size, MEMBER_HEAD))
             whole = len(head) == member.size
             inner = Source(io.BytesIO(head), len(head), source.budget, whole=whole)
-            yield from _deeper(inner, f"{path}!/{member.name}", depth)
+            yield from _deeper(inner, f"{path}!/{name}", depth)
             if stream is not None:
-                check_ratio(member.name, stream.given, stream.taken)
+                check_ratio(name, stream.given, stream.taken)
+        if stream is not None:
+            check_ratio(name, stream.given, stream.taken)
     except DamagedError as error:
         yield Finding(path, "tar", f"{_UNSEEN}: {error}")
 
 
 def _as_zip(source: Source, path: str, depth: int) -> Iterator[Finding]:
-    archive = open_zip(source)
+    try:
+        archive = open_zip(source)
+    except DamagedError as error:
+        yield Finding(path, "zip", f"{_UNSEEN}: {error}")
+        return
     if archive is None:
         return
     members = list(zip_members(archive))
