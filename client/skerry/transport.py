@@ -8,7 +8,7 @@ import json
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, TypeVar
@@ -60,7 +60,7 @@ class Request:
 
     method: str
     path: str
-    query: Mapping[str, str | int | float | None] | None = None
+    query: Mapping[str, str | int | float | Sequence[str] | None] | None = None
     body: bytes | Callable[[], IO[bytes]] | None = None
     content_type: str = "application/json"
     read_timeout_s: float = READ_TIMEOUT_S

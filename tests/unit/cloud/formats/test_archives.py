@@ -52,9 +52,7 @@ def zip_with(name: str, mode: int = 0o100644, data: bytes = b"x") -> bytes:
         pytest.param(
             zip_with("bad-one", data=bytes(80_000_000)), "grows more than", id="bomb in zip"
         ),
-        pytest.param(
-            tar_with("w:gz", size=80_000_000), "grows more than", id="bomb in tar.gz"
-        ),
+        pytest.param(tar_with("w:gz", size=80_000_000), "grows more than", id="bomb in tar.gz"),
     ],
 )
 def test_what_must_not_be_unpacked_is_refused_by_name(data: bytes, what: str) -> None:

@@ -144,10 +144,15 @@ def test_torchscript_is_a_program() -> None:
 @pytest.mark.parametrize("layer", ["Lambda", "Dense"])
 def test_only_lambda_layers_of_keras_execute_code(layer: str) -> None:
     config = (
-        '{"class_name": "Functional", "config": {"layers": [{"class_name": "InputLayer", "config":'
-        ' {"name": "x", "dtype": "float32", "batch_shape": [null, 4]}}, {"class_name": "%s",'
-        ' "config": {}}]}}' % layer
-    ).encode()
+        (
+            '{"class_name": "Functional", "config": {"layers": [{"class_name": "InputLayer", "config":'
+            ' {"name": "x", "dtype": "float32", "batch_shape": [null, 4]}},'
+            ' {"class_name": "LAYER",'
+            ' "config": {}}]}}'
+        )
+        .replace("LAYER", layer)
+        .encode()
+    )
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("config.json", config)
