@@ -9,6 +9,7 @@ import pytest
 from skerry_cloud.broker import Broker, BrokerKind, BrokerSettings, start
 from support.dockerd import Dockerd, own_dockerd
 from support.mosquitto import Mosquitto
+from support.postgresql import Postgresql, own_postgresql
 from support.programs import need
 
 
@@ -51,3 +52,19 @@ def dockerd() -> Iterator[Dockerd]:
     """A Docker daemon of the tests' own, in a network of its own, gone afterwards."""
     with own_dockerd() as daemon:
         yield daemon
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgresql]:
+    """A PostgreSQL server of the tests' own, gone afterwards."""
+    with own_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'skerry.db'}"
+    server: Postgresql = request.getfixturevalue("postgresql")
+    return server.empty()

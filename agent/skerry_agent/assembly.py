@@ -47,5 +47,5 @@ def make_executor(home: Home, take: Store) -> Executor:
     platform = machine_platform()
     store = BlobStore(home.state / "blobs", cap_bytes=home.config.store_mb * 2**20)
     puller = Puller(home.config.cloud.url, home.token, home.ca, store, platform=platform)
-    places = Places(home.state / "run", home.inputs, platform)
+    places = Places(home.state / "run", home.inputs, home.data, platform)
     return Executor(choose(home.config, home.folder), puller, store, places, take)

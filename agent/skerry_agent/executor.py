@@ -24,7 +24,7 @@ from skerry_agent.runtimes import (
     Running,
     Runtime,
 )
-from skerry_agent.runtimes.run_folder import input_folder
+from skerry_agent.runtimes.run_folder import DATA, input_folder
 from skerry_agent.store import BlobStore
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.errors import NotFoundError, ProbeError, RuntimeFailedError
@@ -43,11 +43,13 @@ class Places:
     Attributes:
         runs: One folder per instance.
         inputs: Local input, below which a manifest names folders.
+        data: What modules collect, in one folder for each.
         platform: OCI platform of this machine.
     """
 
     runs: Path
     inputs: Path
+    data: Path
     platform: str
 
 
@@ -194,6 +196,8 @@ class Executor:
             name: input_folder(self._places.inputs, key.module, name, given)
             for name, given in spec.run.inputs.items()
         }
+        if spec.run.data is not None:
+            inputs[DATA] = self._places.data / key.module
         self._runtime.start(InstanceSpec(key, image, spec.run, run_dir, inputs))
 
     def stop(self, key: Key, *, kill: bool = False) -> None:

@@ -51,6 +51,11 @@ class Home:
         return self.folder / "inputs"
 
     @property
+    def data(self) -> Path:
+        """What modules collect, in one folder for each."""
+        return self.folder / "data"
+
+    @property
     def ca(self) -> Path | None:
         """Certificates to believe, if the folder names any."""
         path = self.folder / "ca.pem"

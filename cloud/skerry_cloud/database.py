@@ -1,8 +1,9 @@
 """Tables, and the two ways to use them: ``read`` and ``write``.
 
-Plain SQL through SQLAlchemy's Core, in SQLite by default and without anything that PostgreSQL does
-not know. Times are seconds since 1970. Numbers that must never be given out twice (versions) come
-from ``counters``, which outlive what they counted.
+Plain SQL through SQLAlchemy's Core, in SQLite by default and PostgreSQL where so configured
+(``engine``). A change of a table is a revision (``migrations``). Times are seconds since 1970.
+Numbers that must never be given out twice (versions) come from ``counters``, which outlive what
+they counted.
 """
 
 import threading
@@ -13,12 +14,12 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    URL,
     BigInteger,
     Boolean,
     Column,
     Connection,
     Double,
-    Engine,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -27,19 +28,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    create_engine,
-    event,
-    select,
-    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from skerry_cloud import space
-from skerry_contract.errors import ConflictError
-
-SCHEMA = 1
-"""Grows when a table changes."""
-_BUSY_S = 30
+from skerry_cloud import migration, outages
+from skerry_cloud.engine import make_engine
 
 metadata = MetaData()
 _Serial = BigInteger().with_variant(Integer, "sqlite")
@@ -236,20 +229,24 @@ class Database:
     """One database; its methods may be called from any thread.
 
     Args:
-        url: SQLAlchemy URL.
+        url: SQLAlchemy URL, of SQLite or PostgreSQL.
 
     Raises:
         ConflictError: A newer server wrote it.
+        ContractError: The URL is none of those.
+        DatabaseError: It does not answer.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = create_engine(url)
-        # SQLite has one writer at a time anyway; here they queue instead of polling its lock.
+    def __init__(self, url: str | URL) -> None:
+        self._engine = make_engine(url)
+        # There is one writer at a time anyway; here they queue, each without a connection.
         self._writing = threading.Lock()
-        if self._engine.dialect.name == "sqlite":
-            _prepare_sqlite(self._engine)
-        metadata.create_all(self._engine)
-        self._check_schema()
+        try:
+            with outages.told("the database cannot be opened"):
+                migration.upgrade(self._engine)
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def in_file(cls, path: Path) -> "Database":
@@ -263,9 +260,10 @@ class Database:
 
         Raises:
             NoSpaceError: The disk is full.
+            DatabaseError: It does not answer.
         """
         with (
-            space.told("the database cannot be read"),
+            outages.told("the database cannot be read"),
             self._engine.connect() as connection,
             connection.begin(),
         ):
@@ -277,44 +275,36 @@ class Database:
 
         Raises:
             NoSpaceError: The disk is full.
+            DatabaseError: It does not answer; the text says if all may be stored in spite of that.
         """
         with (
-            space.told("the database cannot be written"),
+            outages.told("the database cannot be written"),
             self._writing,
             self._engine.connect() as plain,
         ):
             connection = plain.execution_options(skerry_write=True)
-            with connection.begin():
+            with connection.begin() as transaction:
                 yield connection
+                with outages.told("the database may have stored it, or not"):
+                    transaction.commit()
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
 
-    def _check_schema(self) -> None:
-        with self.write() as connection:
-            found = connection.scalar(
-                select(counters.c.value).where(counters.c.kind == "schema", counters.c.name == "")
-            )
-            if found is None:
-                row = {"kind": "schema", "name": "", "value": SCHEMA}
-                connection.execute(counters.insert(), row)
-            elif found != SCHEMA:
-                raise ConflictError(
-                    f"the database has schema {found}, this server knows {SCHEMA}",
-                    remedy="Start it with the version of Skerry that made the data folder.",
-                )
-
 
 def next_number(connection: Connection, kind: str, name: str) -> int:
     """Count one up and return the new value; the first is 1, and none comes twice."""
-    mine = (counters.c.kind == kind) & (counters.c.name == name)
-    counted = update(counters).where(mine).values(value=counters.c.value + 1)
-    value = connection.scalar(counted.returning(counters.c.value))
-    if value is None:
-        connection.execute(counters.insert(), {"kind": kind, "name": name, "value": 1})
-        return 1
-    return int(value)
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    counted = (
+        dialect.insert(counters)
+        .values(kind=kind, name=name, value=1)
+        .on_conflict_do_update(
+            index_elements=["kind", "name"], set_={"value": counters.c.value + 1}
+        )
+        .returning(counters.c.value)
+    )
+    return int(connection.execute(counted).scalar_one())
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -332,24 +322,3 @@ def put(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
     connection.execute(
         dialect.insert(table).on_conflict_do_update(index_elements=keys, set_=rest), [row]
     )
-
-
-def _prepare_sqlite(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: Any) -> None:
-        # We begin transactions ourselves, below.
-        connection.isolation_level = None
-        for pragma in (
-            "journal_mode = WAL",
-            # Devices forget what is acknowledged, so a commit must survive a power cut.
-            "synchronous = FULL",
-            f"busy_timeout = {_BUSY_S * 1000}",
-            "foreign_keys = ON",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # A transaction that reads first and writes later could not wait for another's write.
-        writes = connection.get_execution_options().get("skerry_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -16,6 +16,7 @@
     ├── NoSpaceError             the disk, or a byte limit, has no room
     ├── NetworkError             the network failed; trying again may help
     │   ├── BrokerError          the MQTT broker did not take the connection
+    │   ├── DatabaseError        the database of the server did not answer
     │   └── RegistryError        the registry answered, but not with what was asked for
     ├── DeadlineError            what was waited for did not happen in time
     ├── ModelError               the files of a model cannot be registered
@@ -163,6 +164,12 @@ class BrokerError(NetworkError):
     """The MQTT broker did not start, or did not take the connection."""
 
     code = "BROKER"
+
+
+class DatabaseError(NetworkError):
+    """The database of the server did not answer, or ended the connection."""
+
+    code = "DATABASE"
 
 
 class RegistryError(NetworkError):

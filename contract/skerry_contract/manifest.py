@@ -27,6 +27,7 @@ Value = Annotated[str, Text(r"[^\0]*", 4096, "text without NUL")]
 MODULES = Size(0, 50, Text(MODULE, 63, "a name of a-z, 0-9 and - ('event' is taken)"))
 """How many modules there may be, and how they are called."""
 _VARIABLES = Size(0, 100, Text(r"[A-Za-z_][A-Za-z0-9_]*", 128, "a variable's name"))
+_FIELDS = Size(0, 200, Text(r"[^\0]+", 200, "a field's name"))
 _NAMED = Size(0, 50, Text(NAME, 63, "a name of a-z, 0-9 and -"))
 
 Word = Annotated[str, Text(r"[^\0]+", 4096, "text without NUL, not empty")]
@@ -149,6 +150,21 @@ class Probe:
     run_deadline_s: Annotated[int, Range(1, 86_400)] = 300
 
 
+@dataclass(frozen=True, slots=True)
+class DataPolicy:
+    """What the scorer's data collectors may keep on the device; without it they keep nothing.
+
+    Attributes:
+        rate_percent: How many of a hundred requests are collected, each as a whole.
+        redact: Fields whose values are dropped, or replaced by a keyed hash.
+        budget_mb: What collected data may take on the disk, in MiB; the oldest goes first.
+    """
+
+    rate_percent: Annotated[int, Range(0, 100)] = 100
+    redact: Annotated[Mapping[str, Literal["drop", "hash"]], _FIELDS] = field(default_factory=dict)
+    budget_mb: Annotated[int, Range(1, 1_048_576)] = 64
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     """How a module runs, whichever image it runs: the part that travels to the device unchanged.
@@ -165,6 +181,7 @@ class RunSettings:
         resources: Upper limits.
         probe: How the agent finds out that the module works.
         network: ``none``, or ``host`` to share the device's network.
+        data: What data collectors may keep.
     """
 
     restart: Restart = "always"
@@ -175,6 +192,7 @@ class RunSettings:
     resources: Resources = Resources()
     probe: Probe = Probe()
     network: Literal["none", "host"] = "none"
+    data: DataPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

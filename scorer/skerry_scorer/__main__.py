@@ -51,9 +51,16 @@ def _prepare(settings: Settings) -> None:
     if settings.run_dir is not None:
         # Left by an earlier run; it would be taken for this one's.
         (settings.run_dir / "failure.json").unlink(missing_ok=True)
+    if settings.data is not None:
+        from skerry_scorer import data_collection  # noqa: PLC0415 - only who collects pays for it
+
+        data_collection.begin(settings.data)
 
 
 def _end(status: int) -> NoReturn:
+    collection = sys.modules.get("skerry_scorer.data_collection")
+    if collection is not None:
+        collection.end(EXIT_S)
     if status != CUT_SHORT:
         # Threads that the script started and never ends must not keep the process.
         watchdog = threading.Timer(EXIT_S, os._exit, [status])

@@ -97,6 +97,9 @@ class Host:
             return INIT_FAILED
         log.info("ready: %s", settings.entry_script)
         self._metrics.init_s = time.monotonic() - began
+        if settings.shared_port:
+            # Before it counts as ready: whoever sees that may end the host that served before.
+            await self._listen_on_port()
         self._routes.begin(scorer)
         await self._feeder.run(scorer)
         return DONE
@@ -126,10 +129,18 @@ class Host:
             path = settings.run_dir / "host.sock"
             await self._add(listen_unix(path, backlog=_BACKLOG), self._routes.answer)
             log.info("listening on %s", path)
+        if not settings.shared_port:
+            await self._listen_on_port()
+
+    async def _listen_on_port(self) -> None:
+        settings = self._settings
         if settings.port is not None:
             family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
             listener = socket.create_server(
-                (settings.address, settings.port), family=family, backlog=_BACKLOG
+                (settings.address, settings.port),
+                family=family,
+                backlog=_BACKLOG,
+                reuse_port=settings.shared_port,
             )
             listener.setblocking(False)
             address, port = listener.getsockname()[:2]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skerry_scorer.data_policy import DataPolicy, read_policy
 from skerry_scorer.input_settings import (
     CommandInput,
     FolderInput,
@@ -94,11 +95,14 @@ class Settings:
         run_dir: The run folder, or None.
         address: Where to listen on TCP, if ``port`` says so.
         port: TCP port, 0 for any free one, None for no TCP.
+        shared_port: Whether another host may listen on ``port`` too: then this one does so only
+            once ``init()`` has returned, so that one can take the other's place without a gap.
         inputs: What is fed to ``run()``, by input name.
         stream: Stream that results go to.
         results_to_stdout: Whether results are printed instead of handed to an agent.
         limits: Bounds of the host's own.
         service: How the service is called over HTTP.
+        data: What entry scripts may collect, or None for nothing.
     """
 
     app_root: Path
@@ -106,11 +110,13 @@ class Settings:
     run_dir: Path | None = None
     address: str = "0.0.0.0"  # noqa: S104 - a container's port is published from outside it
     port: int | None = None
+    shared_port: bool = False
     inputs: Mapping[str, Input] = field(default_factory=dict)
     stream: str = "scores"
     results_to_stdout: bool = False
     limits: Limits = field(default_factory=Limits)
     service: Service = field(default_factory=Service)
+    data: DataPolicy | None = None
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
@@ -131,11 +137,13 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         run_dir=run_dir,
         address=env.get("SKERRY_ADDRESS") or Settings.address,
         port=port if env.get("SKERRY_PORT") or not run_dir else None,
+        shared_port=env.get("SKERRY_SHARED_PORT", "0") == "1",
         inputs=read_inputs(told.get("inputs", {})),
         stream=text(told.get("stream", "scores"), "stream"),
         results_to_stdout=told.get("results", "agent") == "stdout",
         limits=_limits(env),
         service=_service(env),
+        data=read_policy(told, env),
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from skerry_scorer.command import Command
 from skerry_scorer.folder import InputFolder
 from skerry_scorer.settings import (
     CommandInput,
@@ -13,7 +12,6 @@ from skerry_scorer.settings import (
 )
 from skerry_scorer.source import Source
 from skerry_scorer.stream_input import Origin, StreamInput
-from skerry_scorer.timer import Timer
 
 
 def make_sources(settings: Settings, wake: Callable[[], None]) -> dict[str, Source]:
@@ -38,11 +36,15 @@ def make_sources(settings: Settings, wake: Callable[[], None]) -> dict[str, Sour
 
 
 def _origin(name: str, told: TopicInput | CommandInput | TimerInput, max_bytes: int) -> Origin:
+    # Imported only here: whoever reads no topic pays for no MQTT, and so on.
     if isinstance(told, TopicInput):
-        # Only here: whoever reads no topic pays for no MQTT.
         from skerry_scorer.topic import Topic  # noqa: PLC0415
 
         return Topic(name, told, max_bytes=max_bytes)
     if isinstance(told, CommandInput):
+        from skerry_scorer.command import Command  # noqa: PLC0415
+
         return Command(name, told.command)
+    from skerry_scorer.timer import Timer  # noqa: PLC0415
+
     return Timer(name, told.every_s)

@@ -172,9 +172,10 @@ class RequestReader:
         return Request(head.method, head.path, head.query, head.headers, body, head.keep_alive)
 
     def _take_head(self) -> list[bytes] | None:
-        # An empty line before a request is left over by old clients (RFC 9112, section 2.2).
-        if self._buffer.startswith(b"\r\n"):
+        # Empty lines before a request are left over by old clients (RFC 9112, section 2.2).
+        while self._buffer.startswith(b"\r\n"):
             del self._buffer[:2]
+            self._searched = 0
         end = self._buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
         if (len(self._buffer) if end < 0 else end) > MAX_HEAD_BYTES:
             raise WireError(431, f"header fields are longer than {MAX_HEAD_BYTES} bytes")

@@ -35,6 +35,7 @@ class InstanceSpec:
         run: How to run it.
         run_dir: Folder of this instance, for its settings and sockets; made if it is missing.
         inputs: The device's folder of each input, by the input's name; made if they are missing.
+            One more is for collected data, where the manifest lets data be collected.
     """
 
     key: Key

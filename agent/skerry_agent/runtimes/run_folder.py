@@ -18,6 +18,9 @@ IN_CONTAINER = "/run/skerry"
 INPUTS_IN_CONTAINER = "/inputs"
 """Below it lie the input folders, by name, for a module with a root of its own."""
 
+DATA = ".data"
+"""What the folder for collected data is called among the inputs; no input has such a name."""
+
 _LEFTOVERS = ("host.sock", "failure.json", "settings.json")
 """What an earlier run of the same instance leaves behind."""
 
@@ -37,7 +40,9 @@ def write_settings(run_dir: Path, run: RunSettings, folders: Mapping[str, str]) 
     for name in _LEFTOVERS:
         (run_dir / name).unlink(missing_ok=True)
     inputs = {name: _told(given, folders[name]) for name, given in run.inputs.items()}
-    settings = {"inputs": inputs, "stream": run.stream}
+    settings: dict[str, Any] = {"inputs": inputs, "stream": run.stream}
+    if run.data is not None:
+        settings["data"] = {**shape.write(run.data), "folder": folders[DATA]}
     # "x" after removing it: an earlier run may have left a link here that leads out of the folder.
     with (run_dir / "settings.json").open("xb") as file:
         file.write(shape.dump(settings))

@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -54,12 +54,14 @@ class Form:
     made_with: str = ""
 
 
-def find(root: Path, named: str = "") -> Form:
+def find(root: Path, named: str = "", fit: Container[FormName] = ()) -> Form:
     """Return the one convertible model among the files below ``root``.
 
     Args:
         root: Folder of a model's files.
         named: Path below ``root`` of the file or SavedModel folder that is meant; empty to look.
+        fit: Forms that are meant rather than others, where there are several: beside a network
+            often lies a pickled tokenizer.
 
     Raises:
         ModelError: There is none, or more than one, or the named one is none.
@@ -67,6 +69,7 @@ def find(root: Path, named: str = "") -> Form:
     if named:
         return _named(root, named)
     found = list(_all(root))
+    found = [form for form in found if form.name in fit] or found
     if len(found) == 1:
         return found[0]
     if not found:

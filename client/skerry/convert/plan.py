@@ -63,6 +63,11 @@ _WAYS: dict[tuple[FormName, Target], tuple[FamilyName, str, str]] = {
 }
 
 
+def forms_for(target: Target) -> frozenset[FormName]:
+    """Return the forms that can become ``target``."""
+    return frozenset(name for name, becomes in _WAYS if becomes == target)
+
+
 def plan(form: Form, wish: Wish) -> Plan:
     """Return how a model of ``form`` becomes what is wished for.
 

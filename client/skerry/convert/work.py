@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from skerry.convert import forms
 from skerry.convert.child import Child
 from skerry.convert.forms import Form
-from skerry.convert.plan import SUFFIXES, FamilyName, Pins, Plan, Wish, plan
+from skerry.convert.plan import SUFFIXES, FamilyName, Pins, Plan, Wish, forms_for, plan
 from skerry.convert.proof import Agreement, Measured
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, ModelError, RuntimeFailedError
@@ -97,7 +97,7 @@ def convert(
         DeadlineError: It took too long.
         RuntimeFailedError: A converter crashed.
     """
-    form = forms.find(root, file)
+    form = forms.find(root, file, forms_for(wish.target))
     made = plan(form, wish)
     child = make_child(folder, made.family, made.pins)
     source = _copied(form.path, folder / "source")

@@ -16,6 +16,7 @@ def make_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        responses={status: dict(told) for status, told in errors.RESPONSES.items()},
     )
     app.state.services = services
     errors.add_handlers(app)

@@ -1,7 +1,9 @@
 """Which HTTP status an error becomes, and how it is told."""
 
 import logging
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,6 +16,7 @@ from skerry_contract.errors import (
     BrokerError,
     ConflictError,
     ContractError,
+    DatabaseError,
     DigestError,
     EnvironmentFileError,
     ManifestError,
@@ -42,9 +45,41 @@ STATUS: Mapping[str, int] = {
     ConflictError.code: 409,
     NetworkError.code: 408,
     BrokerError.code: 503,
+    DatabaseError.code: 503,
     NoSpaceError.code: 507,
 }
 """Status by code; what is not here is 500."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Why a request was refused.
+
+    Attributes:
+        code: Stable identifier of the kind of error.
+        text: What happened.
+        remedy: What can be done about it; empty if nothing but waiting helps.
+        detail: Longer evidence.
+    """
+
+    code: str
+    text: str
+    remedy: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The one form in which everything is refused."""
+
+    error: Told
+
+
+RESPONSES: Mapping[str, Mapping[str, Any]] = {
+    "4XX": {"model": Refusal, "description": "Refused; the code says why."},
+    "5XX": {"model": Refusal, "description": "The server could not do it; the code says why."},
+}
+"""What OpenAPI is told of every route."""
 
 _OCI_CODES = {
     UnauthorizedError.code: "UNAUTHORIZED",
@@ -98,7 +133,21 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 404:
         return answer(NotFoundError(f"there is nothing at {path}"), path=path)
     text = f"{request.method} {path}: {error.detail}"
-    return answer(ContractError(text), path=path, status=error.status_code)
+    told = answer(ContractError(text), path=path, status=error.status_code)
+    # A method that is not allowed comes with those that are.
+    if error.status_code == 405:
+        told.headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return told
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods of a path: each of its routes would name its own only."""
+    found: set[str] = set()
+    for template, operations in request.app.openapi()["paths"].items():
+        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, request.url.path):
+            found.update(method.upper() for method in operations)
+    return found
 
 
 async def _os_error(request: Request, error: Exception) -> JSONResponse:

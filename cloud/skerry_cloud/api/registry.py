@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from skerry_cloud.api import answers
@@ -16,6 +16,9 @@ from skerry_cloud.builds import BuildOrder
 from skerry_contract.names import Reference, check_digest
 
 router = APIRouter(prefix="/v1", dependencies=[Person])
+
+Version = Annotated[int, Path(ge=0, le=999_999_999)]
+"""A version in a path: no more digits than ``name:version`` may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,13 @@ def list_module_versions(name: str, services: Use) -> ModuleList:
 
 
 @router.get("/modules/{name}/{version}")
-def get_module(name: str, version: int, services: Use) -> answers.Module:
+def get_module(name: str, version: Version, services: Use) -> answers.Module:
     """Return one version of a module."""
     return answers.module(services.modules.get(Reference(name, version)))
 
 
 @router.delete("/modules/{name}/{version}", status_code=204)
-def delete_module(name: str, version: int, services: Use) -> None:
+def delete_module(name: str, version: Version, services: Use) -> None:
     """Delete one version of a module that no deployment uses."""
     services.modules.delete(Reference(name, version))
     services.builds.tidy_soon()

@@ -1,10 +1,10 @@
 """What a deployment must say explicitly before it is taken."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from sqlalchemy import Connection
 
-from skerry_cloud.registry.models import find_model
+from skerry_cloud.registry.models import Model, find_model
 from skerry_cloud.registry.modules import Module
 from skerry_contract.errors import ManifestError
 from skerry_contract.manifest import Manifest
@@ -29,11 +29,8 @@ def check_code_in_models(
     for name, wanted in manifest.modules.items():
         if wanted.allow_code_in_models:
             continue
-        found = [
-            f"{one.path} of {reference} ({one.executes_code})"
-            for reference in modules[wanted.image].models
-            for one in find_model(connection, reference).executes_code
-        ]
+        models = [find_model(connection, which) for which in modules[wanted.image].models]
+        found = [line for model in models for line in _dangers(model)]
         if found:
             more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
             raise ManifestError(
@@ -43,3 +40,10 @@ def check_code_in_models(
                 remedy="If you trust who made them, add this line to the module: "
                 "allow_code_in_models: true",
             )
+
+
+def _dangers(model: Model) -> Iterator[str]:
+    if not model.digest:
+        yield f"{model.reference} (it was registered before files were examined)"
+    for one in model.executes_code:
+        yield f"{one.path} of {model.reference} ({one.executes_code})"

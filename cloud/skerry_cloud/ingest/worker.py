@@ -17,7 +17,12 @@ from skerry_cloud.ingest.inbox import Items, Message, Statement
 from skerry_cloud.ingest.retention import Retention
 from skerry_cloud.ingest.store import Outcome, Store, Wrong
 from skerry_contract import shape, topics
-from skerry_contract.errors import ContractError, NameInvalidError, NoSpaceError
+from skerry_contract.errors import (
+    ContractError,
+    DatabaseError,
+    NameInvalidError,
+    NoSpaceError,
+)
 from skerry_contract.messages import Ack, StreamAck
 from skerry_contract.topics import DeviceTopics
 
@@ -114,7 +119,7 @@ class Ingest:
                 continue
             try:
                 self._process(bundle)
-            except NoSpaceError as error:
+            except (DatabaseError, NoSpaceError) as error:
                 # Devices' words are stored by now: what could not be done comes up again.
                 log.error("%s", error)  # noqa: TRY400 (its text says it all)
             except Exception:
@@ -164,7 +169,7 @@ class Ingest:
         while entries:
             try:
                 return [self._store.keep(entries)]
-            except (OperationalError, NoSpaceError) as error:
+            except (OperationalError, DatabaseError, NoSpaceError) as error:
                 # A full disk, or a database that is away: nothing is lost by waiting.
                 pause = next(pauses, _PAUSES_S[-1])
                 log.error("cannot store what devices say, next try in %.1f s: %s", pause, error)  # noqa: TRY400 (its text says it all)

@@ -1,14 +1,13 @@
 """What the database keeps, and how much of it."""
 
 import threading
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import func, select
 
 from skerry_cloud.database import (
     Database,
-    counters,
     devices,
     next_number,
     positions,
@@ -21,18 +20,18 @@ from skerry_cloud.ingest.inbox import Items, Message
 from skerry_cloud.ingest.retention import Retention
 from skerry_cloud.ingest.store import Store
 from skerry_contract import shape
-from skerry_contract.errors import ConflictError
 from skerry_contract.messages import Batch, Health, Item
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    made = Database.in_file(tmp_path / "skerry.db")
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
     with made.write() as connection:
         connection.execute(devices.insert(), {"id": "cam", "tags": {}, "created": 0.0})
-    return made
+    yield made
+    made.close()
 
 
 def batch(*numbers: int, data: str = "x", boot: str = "b1") -> Items:
@@ -143,10 +142,3 @@ def test_numbers_are_given_out_once_to_many_threads(database: Database) -> None:
     for thread in threads:
         thread.join()
     assert sorted(found) == list(range(1, 161))
-
-
-def test_a_database_of_a_newer_server_is_left_alone(database: Database, tmp_path: Path) -> None:
-    with database.write() as connection:
-        connection.execute(counters.update().where(counters.c.kind == "schema").values(value=99))
-    with pytest.raises(ConflictError, match="schema 99"):
-        Database.in_file(tmp_path / "skerry.db")

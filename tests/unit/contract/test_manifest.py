@@ -11,6 +11,7 @@ from skerry_contract import manifest
 from skerry_contract.errors import ContractError
 from skerry_contract.manifest import (
     CommandInput,
+    DataPolicy,
     FolderInput,
     Probe,
     Resources,
@@ -41,6 +42,7 @@ def test_a_whole_manifest_is_read_field_by_field() -> None:
             "minute": TimerInput(60),
         },
         network="host",
+        data=DataPolicy(10, {"email": "drop", "user": "hash"}, 64),
         resources=Resources(512, 100, 64),
         probe=Probe(60, 10, 5, 3),
     )

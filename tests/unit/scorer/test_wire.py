@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from skerry_scorer.wire import (
@@ -173,6 +173,7 @@ PIECES = [
 ]
 
 
+@example([b"\r\n"] * 4, 4)
 @given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=12), st.integers(1, 9))
 def test_how_bytes_are_cut_never_changes_what_they_say(pieces: list[bytes], step: int) -> None:
     def outcome(size: int | None) -> list[Request] | int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from skerry.convert import forms
+from skerry.convert.plan import forms_for
 from skerry_contract.errors import ModelError
 
 
@@ -89,6 +90,16 @@ def test_of_several_models_one_must_be_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"a\.pkl, b\.pkl"):
         forms.find(tmp_path)
     assert forms.find(tmp_path, "b.pkl").path.name == "b.pkl"
+
+
+def test_a_tokenizer_beside_a_network_is_not_taken_for_the_model(tmp_path: Path) -> None:
+    hdf5(tmp_path / "model.h5")
+    estimator(tmp_path / "tokenizer.pkl")
+    estimator(tmp_path / "encoder.pkl")
+
+    assert forms.find(tmp_path, fit=forms_for("litert")).path.name == "model.h5"
+    with pytest.raises(ModelError, match=r"encoder\.pkl, tokenizer\.pkl$"):
+        forms.find(tmp_path, fit=forms_for("onnx"))
 
 
 @pytest.mark.parametrize("named", ["../m.pkl", "none.pkl"])

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import json
 import lzma
 import os
 import pickle
@@ -143,16 +144,9 @@ def test_torchscript_is_a_program() -> None:
 
 @pytest.mark.parametrize("layer", ["Lambda", "Dense"])
 def test_only_lambda_layers_of_keras_execute_code(layer: str) -> None:
-    config = (
-        (
-            '{"class_name": "Functional", "config": {"layers": [{"class_name": "InputLayer", "config":'
-            ' {"name": "x", "dtype": "float32", "batch_shape": [null, 4]}},'
-            ' {"class_name": "LAYER",'
-            ' "config": {}}]}}'
-        )
-        .replace("LAYER", layer)
-        .encode()
-    )
+    inputs = {"name": "x", "dtype": "float32", "batch_shape": [None, 4]}
+    layers = [{"class_name": "InputLayer", "config": inputs}, {"class_name": layer, "config": {}}]
+    config = json.dumps({"class_name": "Functional", "config": {"layers": layers}}).encode()
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("config.json", config)

@@ -1,0 +1,1 @@
+"""The revisions, in a line: each file names the one before it."""

@@ -1,0 +1,117 @@
+"""Input that is no file, and collected data, from a manifest to telemetry, with real parts only."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.dockerd import Dockerd
+from support.edge import Edge
+from support.mosquitto import Mosquitto
+from support.mqtt import MqttClient
+from support.site import Site, processes_of, running_site
+from support.waiting import eventually
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+SCRIPT = """
+import json
+from azureml.ai.monitoring import Collector
+def init():
+    global collector
+    collector = Collector(name="model_inputs")
+def run(data):
+    collector.collect([{"user": "me", "data": data}])
+    return data
+"""
+MODULE = 'name = "yard"\nentry_script = "score.py"\nplatforms = ["linux/amd64"]\n'
+LINE = "from the meter"
+PRINTER = f"import sys\nprint({LINE!r}, flush=True)\nsys.stdin.read()\n"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, caches: Path) -> Iterator[Site]:
+    """A server with one module that returns its input and collects it."""
+    with running_site(tmp_path_factory.mktemp("inputs"), caches, heartbeat_s=2) as made:
+        folder = made.folder / "yard"
+        folder.mkdir()
+        (folder / "module.toml").write_text(MODULE)
+        (folder / "score.py").write_text(SCRIPT)
+        (folder / "meter.py").write_text(PRINTER)
+        made.skerry.ok("module", "build", folder)
+        yield made
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A broker on the device, which is not the server's."""
+    folder = tmp_path / "own-broker"
+    folder.mkdir()
+    made = Mosquitto(folder)
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_messages_lines_and_ticks_become_telemetry_and_data_stays_on_the_device(
+    site: Site, edge: Callable[..., Edge], broker: Mosquitto
+) -> None:
+    device = edge(site, "yard-process", "process")
+    device.start()
+    where = {"host": broker.host, "port": broker.port}
+    push(site, device, network="host", raw={"topic": "sensors/+/raw", "broker": where})
+    with MqttClient(broker.port) as sensor:
+        # The session begins with the first connect: what was published before is nobody's.
+        sensor.publish("sensors/first/raw", b"first", retain=True)
+        eventually(lambda: values(device, "raw"), 60, why=f"the topic; {device.log()}")
+        for n in range(20):
+            sensor.publish("sensors/a/raw", b"%d" % n)
+    sent = ["first", *(str(n) for n in range(20))]
+    eventually(lambda: len(values(device, "raw")) >= len(sent), 60, why="20 messages")
+    assert values(device, "raw") == sent
+    check(device, {*sent, LINE})
+    device.stop()
+    assert not processes_of(device.folder)
+
+
+def test_a_container_has_lines_and_ticks_and_a_place_for_data_too(
+    site: Site, edge: Callable[..., Edge], dockerd: Dockerd
+) -> None:
+    device = edge(site, "yard-docker", "docker")
+    device.configure(docker_socket=str(dockerd.socket))
+    device.start()
+    push(site, device)
+    check(device, {LINE})
+    device.stop()
+
+
+def push(site: Site, device: Edge, *, network: str = "none", **more: Any) -> None:
+    deployment = site.push(
+        device.name,
+        device.name,
+        "yard:1",
+        network=network,
+        inputs={"meter": {"command": ["python3", "meter.py"]}, "tick": {"every_s": 5}, **more},
+        data={"redact": {"user": "drop"}, "budget_mb": 1},
+    )
+    device.until_committed(deployment)
+
+
+def check(device: Edge, wanted: set[str]) -> None:
+    """The line and the ticks have arrived, and all that was scored is collected."""
+    eventually(lambda: LINE in values(device, "meter"), 60, why="the meter's line")
+    eventually(lambda: values(device, "tick"), 30, why="the clock")
+    eventually(lambda: wanted <= {row["data"] for row in collected(device)}, 30, why="the data")
+    assert all("user" not in row for row in collected(device))
+
+
+def values(device: Edge, name: str) -> list[Any]:
+    return [one["data"]["result"] for one in device.scores() if one["data"]["input"] == name]
+
+
+def collected(device: Edge) -> list[Any]:
+    paths = device.folder.glob("data/detector/modelDataCollector/**/*.jsonl")
+    lines = [line for path in sorted(paths) for line in path.read_text().splitlines()]
+    return [row for line in lines for row in json.loads(line)["data"]]
