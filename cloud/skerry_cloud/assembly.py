@@ -94,11 +94,16 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
 
     Raises:
         ConflictError: A newer server wrote the database.
+        DatabaseError: It does not answer.
         TrustError: The signing key is damaged.
     """
     settings, data = place.settings, place.settings.data
     fleet = Fleet(settings.options.fleet, host_platform())
-    database = Database.in_file(data / "skerry.db")
+    database = (
+        Database.in_file(data / "skerry.db")
+        if settings.database_url is None
+        else Database(settings.database_url)
+    )
     director = provide_director(data / "keys")
     blobs = BlobStore(data / "blobs")
     publisher = Publisher(database, fleet.id)

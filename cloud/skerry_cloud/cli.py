@@ -7,6 +7,7 @@ error. Exit status: 0 ended as told, 1 a deliberate error, 2 wrong usage.
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        serve.run(settings.read(data, given), stop, _tell)
+        serve.run(settings.read(data, given, os.environ), stop, _tell)
     except SkerryError as error:
         print(f"skerry: {error} [{error.code}]", file=sys.stderr)
         if error.remedy:
@@ -63,5 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--fleet", help="fleet of the devices (home)")
     run.add_argument("--broker", choices=get_args(BrokerChoice), help="broker to start (auto)")
     run.add_argument("--broker-port", type=int, help="its TCP port (1883), 0 for a free one")
+    run.add_argument("--database", help="URL of a PostgreSQL database (SQLite in --data)")
+    run.add_argument("--database-password-file", help="file that holds its password")
     run.add_argument("--tls", action=argparse.BooleanOptionalAction, help="speak TLS (no)")
     return parser

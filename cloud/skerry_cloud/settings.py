@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from sqlalchemy import URL
+
+from skerry_cloud import engine
 from skerry_contract import shape
 from skerry_contract.errors import ContractError
 from skerry_contract.manifest import DeviceId
 from skerry_contract.shape import Range, Text
 
 FILE = "skerry.toml"
+DATABASE_PASSWORD = "SKERRY_DATABASE_PASSWORD"  # noqa: S105 (the name of a variable)
+"""Variable of the environment with the database's password."""
 BrokerChoice = Literal["auto", "mosquitto", "nats", "external"]
 _Host = Annotated[str, Text(r"[A-Za-z0-9:._-]+", 253, "a host name or address")]
 _Port = Annotated[int, Range(0, 65_535)]
@@ -34,6 +39,8 @@ class Options:
         broker_username: Account for an external broker, one that may read and write everything.
         broker_password: Its password.
         broker_ca: PEM file of whom to believe, for an external broker with TLS.
+        database: URL of a PostgreSQL database; empty for SQLite in the data folder.
+        database_password_file: File that holds its password, in the first line.
         tls: Whether API and broker speak TLS.
         telemetry_rows: Telemetry items to keep; the oldest go first.
         telemetry_mb: Bytes of their payloads to keep, in MiB; the oldest go first.
@@ -51,6 +58,8 @@ class Options:
     broker_username: Annotated[str, Text(max_length=200)] = ""
     broker_password: Annotated[str, Text(max_length=200)] = ""
     broker_ca: _Path = ""
+    database: Annotated[str, Text(max_length=4096)] = ""
+    database_password_file: _Path = ""
     tls: bool = False
     telemetry_rows: Annotated[int, Range(1000, 10**9)] = 1_000_000
     telemetry_mb: Annotated[int, Range(1, 10**6)] = 1024
@@ -65,10 +74,12 @@ class Settings:
     Attributes:
         data: Folder that holds all its state.
         options: The rest.
+        database_url: Where the database is, its password included if one was given.
     """
 
     data: Path
     options: Options = Options()
+    database_url: URL | None = None
 
     @property
     def public_host(self) -> str:
@@ -76,12 +87,13 @@ class Settings:
         return self.options.public_host or self.options.host
 
 
-def read(data: Path, given: Mapping[str, Any]) -> Settings:
+def read(data: Path, given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
     """Join ``data/skerry.toml`` with what was given on the command line, which wins.
 
     Args:
         data: The data folder; it and the file may be missing.
         given: Options by name; those that are None were not given.
+        environment: May hold ``DATABASE_PASSWORD``.
 
     Raises:
         ContractError: An option is unknown, wrong, or does not go with another.
@@ -90,7 +102,14 @@ def read(data: Path, given: Mapping[str, Any]) -> Settings:
     chosen = {name: value for name, value in given.items() if value is not None}
     options = shape.read(Options, {**_file(path), **chosen}, strict=True, subject=str(path))
     check(options)
-    return Settings(data.absolute(), options)
+    if _has_password(chosen.get("database")):
+        raise ContractError(
+            "holds a password, which everybody on this machine can read",
+            ("database",),
+            subject="command line",
+            remedy=f"Give it in {DATABASE_PASSWORD}, or with --database-password-file.",
+        )
+    return Settings(data.absolute(), options, _database_url(options, environment))
 
 
 def check(options: Options) -> None:
@@ -135,3 +154,26 @@ def _file(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ContractError(f"cannot be read: {error}", subject=str(path)) from error
+
+
+def _has_password(url: str | None) -> bool:
+    return bool(url) and engine.read_url(str(url)).password is not None
+
+
+def _database_url(options: Options, environment: Mapping[str, str]) -> URL | None:
+    if not options.database:
+        return None
+    url = engine.read_url(options.database)
+    if password := environment.get(DATABASE_PASSWORD):
+        return url.set(password=password)
+    if options.database_password_file:
+        path = Path(options.database_password_file)
+        try:
+            first, *_ = path.read_text("utf-8").splitlines() or [""]
+        except (OSError, UnicodeDecodeError) as error:
+            raise ContractError(
+                f"{path} cannot be read: {error}", ("database_password_file",), subject="settings"
+            ) from error
+        return url.set(password=first)
+    # Else it is libpq's: ~/.pgpass, PGPASSFILE, or no password at all.
+    return url

@@ -14,7 +14,9 @@ from contextlib import suppress
 from typing import NoReturn
 
 from skerry_scorer.host import CRASHED, CUT_SHORT, Host
+from skerry_scorer.logs import PrintedLines, use_json
 from skerry_scorer.settings import Settings, SettingsError, read_settings
+from skerry_scorer.traces import Tracing, tracing_of
 
 log = logging.getLogger("skerry_scorer")
 
@@ -32,17 +34,19 @@ def main() -> NoReturn:
     except SettingsError as error:
         print(f"skerry_scorer: {error}", file=sys.stderr)  # noqa: T201 - it is a command
         sys.exit(2)
+    printed = use_json() if settings.json_logs else None
+    tracing = tracing_of(os.environ, settings.service.model_name)
     _prepare(settings)
     try:
-        status = asyncio.run(_serve(settings))
+        status = asyncio.run(_serve(settings, printed, tracing))
     except Exception:
         log.exception("the host has failed")
         status = CRASHED
     _end(status)
 
 
-async def _serve(settings: Settings) -> int:
-    return await Host(settings).run()
+async def _serve(settings: Settings, printed: PrintedLines | None, tracing: Tracing | None) -> int:
+    return await Host(settings, printed, tracing).run()
 
 
 def _prepare(settings: Settings) -> None:

@@ -17,13 +17,16 @@ from functools import partial
 from skerry_scorer.agent_link import AgentLink, Results, StdoutResults
 from skerry_scorer.connection import Connections, Handler
 from skerry_scorer.entry import InitFailedError, Scorer
+from skerry_scorer.exchange import Watch
 from skerry_scorer.feeder import Counts, Feeder
+from skerry_scorer.logs import PrintedLines
 from skerry_scorer.metrics import Metrics
 from skerry_scorer.routes import Routes
 from skerry_scorer.scoring import Scoring
 from skerry_scorer.settings import Limits, Settings
 from skerry_scorer.sockets import listen_unix, write_durably
 from skerry_scorer.sources import make_sources
+from skerry_scorer.traces import Tracing
 from skerry_scorer.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -45,9 +48,16 @@ class Host:
 
     Args:
         settings: All that the host is told.
+        printed: What stands in for standard output, where logs are JSON, or None.
+        tracing: What makes spans, or None.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        printed: PrintedLines | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
         limits = settings.limits
         self._settings = settings
         self._loop = asyncio.get_running_loop()
@@ -57,8 +67,9 @@ class Host:
         results = _results(settings)
         self._feeder = Feeder(sources, settings.stream, results, self._worker, counts)
         self._metrics = Metrics()
-        scoring = Scoring(self._worker, counts, self._metrics, limits)
-        self._routes = Routes(settings, self._worker, self._feeder, scoring)
+        scoring = Scoring(self._worker, counts, limits)
+        watch = Watch(settings.service, self._metrics, printed, tracing)
+        self._routes = Routes(settings, self._worker, self._feeder, scoring, watch)
         self._servers: list[asyncio.Server] = []
         self._connections: list[Connections] = []
 

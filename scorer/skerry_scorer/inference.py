@@ -11,8 +11,9 @@ from typing import Any
 
 from skerry_scorer.answers import error_answer, json_answer
 from skerry_scorer.arguments import InputError
-from skerry_scorer.connection import Deliver, Pending
+from skerry_scorer.connection import Pending
 from skerry_scorer.entry import RunFailedError, Scorer
+from skerry_scorer.exchange import Exchange
 from skerry_scorer.scoring import Scoring
 from skerry_scorer.tensors import NUMPY_NAMES, Tensor
 from skerry_scorer.v2 import (
@@ -43,17 +44,17 @@ class OpenInference:
         self._model = model
         self._scoring = scoring
 
-    def answer(self, path: str, request: Request, deliver: Deliver) -> Answer | Pending:
+    def answer(self, path: str, exchange: Exchange) -> Answer | Pending:
         """Answer a request.
 
         Args:
             path: Its path, without a prefix of the service.
-            request: All of it.
-            deliver: Takes the answer where it is not returned.
+            exchange: All of it.
         """
+        request = exchange.request
         parts = [part for part in path[len(PREFIX) :].split("/") if part]
         if parts[:1] == ["models"]:
-            outcome = self._of_model(parts[1:], request, deliver)
+            outcome = self._of_model(parts[1:], exchange)
         elif found := {(): self._server, ("health", "live"): self._live,
                        ("health", "ready"): self._ready}.get(tuple(parts)):  # fmt: skip
             outcome = found() if request.method in ("GET", "HEAD") else _not_allowed("GET")
@@ -61,8 +62,8 @@ class OpenInference:
             outcome = error_answer(404, f"there is nothing at {path}")
         return error_of(outcome) if isinstance(outcome, Answer) else outcome
 
-    def _of_model(self, parts: list[str], request: Request, deliver: Deliver) -> Answer | Pending:
-        version = self._model.version
+    def _of_model(self, parts: list[str], exchange: Exchange) -> Answer | Pending:
+        version, request = self._model.version, exchange.request
         if len(parts) >= 3 and parts[1] == "versions":
             if parts[2] != version or not version:
                 return error_answer(404, f"there is no version {parts[2]!r:.80}, but {version!r}")
@@ -71,9 +72,7 @@ class OpenInference:
             asked = parts[0] if parts else ""
             return error_answer(404, f"there is no model {asked!r:.80}, but {self._model.name!r}")
         if parts[1:] == ["infer"]:
-            return (
-                self._infer(request, deliver) if request.method == "POST" else _not_allowed("POST")
-            )
+            return self._infer(exchange) if request.method == "POST" else _not_allowed("POST")
         if parts[1:] not in ([], ["ready"]):
             return error_answer(404, f"there is nothing at {request.path}")
         if request.method not in ("GET", "HEAD"):
@@ -110,11 +109,11 @@ class OpenInference:
             }
         )
 
-    def _infer(self, request: Request, deliver: Deliver) -> Answer | Pending:
+    def _infer(self, exchange: Exchange) -> Answer | Pending:
         def translated(answer: Answer) -> None:
-            deliver(error_of(answer))
+            exchange.deliver(error_of(answer))
 
-        return self._scoring.score(request, partial(_inferred, self._model), translated)
+        return self._scoring.score(exchange, partial(_inferred, self._model), translated)
 
 
 def declared(scorer: Scorer) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

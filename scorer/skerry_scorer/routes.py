@@ -7,8 +7,7 @@
 import asyncio
 import json
 import logging
-import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,13 +15,13 @@ from urllib.parse import parse_qs
 from skerry_scorer import golden
 from skerry_scorer.answers import FAILED_HEADER, error_answer, json_answer, later
 from skerry_scorer.connection import Deliver, Pending
-from skerry_scorer.cors import cors_headers
 from skerry_scorer.entry import MAX_TEXT_CHARS, RunFailedError, Scorer
+from skerry_scorer.exchange import Exchange, Watch
 from skerry_scorer.feeder import Feeder
 from skerry_scorer.golden import Case, GoldenSetError
 from skerry_scorer.inference import PREFIX, OpenInference
 from skerry_scorer.metrics import CONTENT_TYPE, Present
-from skerry_scorer.scoring import MAX_ID_CHARS, Scoring, request_ids, score_request
+from skerry_scorer.scoring import Scoring, score_request
 from skerry_scorer.settings import Settings
 from skerry_scorer.swagger import SwaggerError, swagger
 from skerry_scorer.v2 import ModelName
@@ -31,7 +30,7 @@ from skerry_scorer.worker import Worker
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Request, Deliver], Answer | Pending]
+Handler = Callable[[Exchange], Answer | Pending]
 
 _FOR_THE_AGENT = ("/skerry/serve", "/skerry/hold")
 
@@ -44,10 +43,11 @@ class Routes:
         worker: The threads for ``run()``.
         feeder: What reads the inputs.
         scoring: Takes what is to be scored.
+        watch: Who is told of requests.
     """
 
     def __init__(
-        self, settings: Settings, worker: Worker, feeder: Feeder, scoring: Scoring
+        self, settings: Settings, worker: Worker, feeder: Feeder, scoring: Scoring, watch: Watch
     ) -> None:
         self._app_root = settings.app_root
         self._service = settings.service
@@ -55,7 +55,7 @@ class Routes:
         self._worker = worker
         self._feeder = feeder
         self._scoring = scoring
-        self._metrics = scoring.metrics
+        self._watch = watch
         self._inference = OpenInference(
             ModelName(settings.service.model_name, settings.service.model_version), scoring
         )
@@ -84,23 +84,23 @@ class Routes:
     def answer(self, request: Request, deliver: Deliver) -> Answer | Pending:
         """Answer a request that came over ``host.sock``."""
         path = self._unprefixed(request.path)
-        methods = self._table.get(path)
         if path == PREFIX or path.startswith(f"{PREFIX}/"):
-            exchange = _Exchange(self, request, PREFIX, deliver)
-            told = exchange.refusal or self._inference.answer(path, request, exchange.deliver)
-            return exchange.told(told) if isinstance(told, Answer) else told
+            exchange = Exchange(self._watch, request, PREFIX, deliver)
+            return self._answered(exchange, partial(self._inference.answer, path))
+        methods = self._table.get(path)
         if methods is None:
-            self._metrics.answered("other", 404)
+            self._watch.metrics.answered("other", 404)
             return error_answer(404, f"there is nothing at {request.path}")
         handler = methods.get(request.method)
         if handler is None:
-            self._metrics.answered(path, 405)
+            self._watch.metrics.answered(path, 405)
             allowed = ", ".join(methods)
             refused = error_answer(405, f"{request.path} takes {allowed}")
             return refused.with_headers(("Allow", allowed))
-        exchange = _Exchange(self, request, path, deliver)
-        refusal = exchange.refusal
-        outcome = refusal or handler(request, exchange.deliver)
+        return self._answered(Exchange(self._watch, request, path, deliver), handler)
+
+    def _answered(self, exchange: Exchange, handler: Handler) -> Answer | Pending:
+        outcome = exchange.refusal or handler(exchange)
         return exchange.told(outcome) if isinstance(outcome, Answer) else outcome
 
     def answer_network(self, request: Request, deliver: Deliver) -> Answer | Pending:
@@ -117,20 +117,20 @@ class Routes:
 
     # --- who watches ------------------------------------------------------------------------
 
-    def _health(self, _request: Request, _deliver: Deliver) -> Answer:
+    def _health(self, _exchange: Exchange) -> Answer:
         if self.scorer is None:
             return Answer(503, b"init() has not returned yet", "text/plain")
         return Answer(200, b"Healthy", "text/plain")
 
-    def _live(self, _request: Request, _deliver: Deliver) -> Answer:
+    def _live(self, _exchange: Exchange) -> Answer:
         return Answer(200, b"live", "text/plain")
 
-    def _ready(self, _request: Request, _deliver: Deliver) -> Answer:
+    def _ready(self, _exchange: Exchange) -> Answer:
         if self.scorer is None:
             return Answer(503, b"init() has not returned yet", "text/plain")
         return Answer(200, b"ready", "text/plain")
 
-    def _render_metrics(self, _request: Request, _deliver: Deliver) -> Answer:
+    def _render_metrics(self, _exchange: Exchange) -> Answer:
         counts = self._scoring.counts
         present = Present(
             ready=self.scorer is not None,
@@ -140,9 +140,9 @@ class Routes:
             under_way=self._worker.under_way,
             busy_s=self.scorer.busy_s if self.scorer else 0.0,
         )
-        return Answer(200, self._metrics.render(present), CONTENT_TYPE)
+        return Answer(200, self._watch.metrics.render(present), CONTENT_TYPE)
 
-    def _status(self, _request: Request, _deliver: Deliver) -> Answer:
+    def _status(self, _exchange: Exchange) -> Answer:
         return json_answer(
             {
                 "ready": self.scorer is not None,
@@ -154,22 +154,22 @@ class Routes:
             }
         )
 
-    def _serve(self, _request: Request, _deliver: Deliver) -> Answer:
+    def _serve(self, _exchange: Exchange) -> Answer:
         self._feeder.serve()
         return json_answer({"serving": True})
 
-    def _hold(self, _request: Request, _deliver: Deliver) -> Answer:
+    def _hold(self, _exchange: Exchange) -> Answer:
         self._feeder.hold()
         return json_answer({"serving": False})
 
     # --- /score and what it takes -----------------------------------------------------------
 
-    def _score(self, request: Request, deliver: Deliver) -> Answer | Pending:
+    def _score(self, exchange: Exchange) -> Answer | Pending:
         scorer = self.scorer
-        if request.method == "OPTIONS" and (scorer is None or not scorer.wants_raw_http):
+        if exchange.request.method == "OPTIONS" and (scorer is None or not scorer.wants_raw_http):
             empty = Answer(200, b"", "text/html; charset=utf-8")
             return empty.with_headers((FAILED_HEADER, "False"))
-        return self._scoring.score(request, score_request, deliver)
+        return self._scoring.score(exchange, score_request, exchange.deliver)
 
     async def _swagger(self, request: Request) -> Answer:
         if self.scorer is None:
@@ -206,47 +206,6 @@ class Routes:
             return str(error)
         return "; ".join(golden.compare(case.expect, got, case.tolerance))[:MAX_TEXT_CHARS]
 
-    def headers_of(self, request: Request, ids: Mapping[str, str]) -> list[tuple[str, str]]:
-        """Return what comes back with every answer to a request."""
-        found = list(ids.items())
-        if self._service.server_version:
-            found.append(("x-ms-server-version", self._service.server_version))
-        if "traceid" in request.headers:
-            found.append(("TraceId", request.headers["traceid"]))
-        if self._service.cors_origins:
-            origins = self._service.cors_origins
-            found += cors_headers(origins, request.headers, request.method)
-        return found
-
-    def count(self, path: str, answer: Answer, seconds: float, *, scored: bool) -> None:
-        """Count an answer."""
-        self._metrics.answered(path, answer.status, seconds if scored else None)
-
-
-class _Exchange:
-    """One request and its answer: what comes back besides, and what is counted."""
-
-    def __init__(self, routes: Routes, request: Request, path: str, deliver: Deliver) -> None:
-        ids, self._too_long = request_ids(request.headers)
-        self._headers = routes.headers_of(request, ids)
-        self._routes = routes
-        self._path = path
-        self._deliver = deliver
-        self._began = time.monotonic()
-
-    @property
-    def refusal(self) -> Answer | None:
-        if not self._too_long:
-            return None
-        return error_answer(431, f"{self._too_long} must not exceed {MAX_ID_CHARS} characters")
-
-    def deliver(self, answer: Answer) -> None:
-        self._deliver(self.told(answer, scored=True))
-
-    def told(self, answer: Answer, *, scored: bool = False) -> Answer:
-        self._routes.count(self._path, answer, time.monotonic() - self._began, scored=scored)
-        return answer.with_headers(*self._headers)
-
 
 class _TaskPending:
     """A request that a coroutine answers."""
@@ -268,7 +227,7 @@ class _TaskPending:
 
 
 def _later_on(answer: Callable[[Request], Coroutine[Any, Any, Answer]]) -> Handler:
-    def handle(request: Request, deliver: Deliver) -> Pending:
-        return _TaskPending(answer(request), deliver)
+    def handle(exchange: Exchange) -> Pending:
+        return _TaskPending(answer(exchange.request), exchange.deliver)
 
     return handle

@@ -2,28 +2,25 @@
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from skerry_scorer.answers import FAILED_HEADER, error_answer, later
 from skerry_scorer.arguments import InputError, TextArgument, score_input
+from skerry_scorer.connection import Deliver
 from skerry_scorer.entry import RunFailedError, Scorer
+from skerry_scorer.exchange import Exchange
 from skerry_scorer.feeder import Counts
-from skerry_scorer.metrics import Metrics
 from skerry_scorer.settings import Limits
 from skerry_scorer.wire import Answer, Request
 from skerry_scorer.worker import Batch, Worker
 
 log = logging.getLogger(__name__)
 
-MAX_ID_CHARS = 100
-"""Longest request id that is accepted."""
 TIMEOUT_HEADER = "x-skerry-timeout-ms"
 """Header field by which a client shortens the time that it waits."""
 
-Deliver = Callable[[Answer], None]
 Score = Callable[[Scorer, Request], Answer]
 """Makes the answer to a request, in the worker thread; may raise ``InputError`` and
 ``RunFailedError``."""
@@ -35,16 +32,14 @@ class Scoring:
     Args:
         worker: The threads for ``run()``.
         counts: Where to count what ``run()`` has done.
-        metrics: Where to count what was answered.
         limits: Bounds of the host's own.
     """
 
-    def __init__(self, worker: Worker, counts: Counts, metrics: Metrics, limits: Limits) -> None:
+    def __init__(self, worker: Worker, counts: Counts, limits: Limits) -> None:
         self._worker = worker
         self._loop = asyncio.get_running_loop()
         self._waiting_bytes = 0
         self.counts = counts
-        self.metrics = metrics
         self.limits = limits
         self.scorer: Scorer | None = None
         self.batch: Batch | None = None
@@ -56,15 +51,15 @@ class Scoring:
             self.batch = Batch(_run_batch, limits.batch_size, limits.batch_wait_s)
         self.scorer = scorer
 
-    def score(self, request: Request, work: Score, deliver: Deliver) -> "Scored | Answer":
+    def score(self, exchange: Exchange, work: Score, deliver: Deliver) -> "Scored | Answer":
         """Have ``work`` done for a request; return an answer at once where it cannot be.
 
         Args:
-            request: What to score.
+            exchange: What to score.
             work: What makes the answer.
             deliver: Takes the answer, in the loop, unless the result of this call is cancelled.
         """
-        limits = self.limits
+        limits, request = self.limits, exchange.request
         if self.scorer is None:
             return later("init() has not returned yet")
         if self._worker.waiting >= limits.max_waiting:
@@ -75,7 +70,7 @@ class Scoring:
             timeout_ms = timeout_of(request.headers, limits.scoring_timeout_ms)
         except ValueError as error:
             return error_answer(400, str(error))
-        job = Scored(self, request, work, deliver)
+        job = Scored(self, exchange, work, deliver)
         job.timer = self._loop.call_later(timeout_ms / 1000, job.time_is_up, timeout_ms)
         self._waiting_bytes += len(request.body)
         self._worker.submit(job)
@@ -89,16 +84,17 @@ class Scoring:
 class Scored:
     """A request on its way through the worker."""
 
-    def __init__(self, scoring: Scoring, request: Request, work: Score, deliver: Deliver) -> None:
+    def __init__(self, scoring: Scoring, exchange: Exchange, work: Score, deliver: Deliver) -> None:
         assert scoring.scorer is not None  # noqa: S101 - asked before it is made
         self.given_up = False
         self.batch = scoring.batch if work is score_request else None
-        self.request = request
+        self.request = exchange.request
         self.scorer = scoring.scorer
         self.timer: asyncio.TimerHandle | None = None
         self.answer: Answer | None = None
         self._begun = False
         self._scoring = scoring
+        self._exchange = exchange
         self._work = work
         self._deliver = deliver
 
@@ -128,19 +124,24 @@ class Scored:
     def work(self) -> None:
         """Score it."""
         self._begun = True
+        if self._exchange.watched:
+            with self._exchange.inside():
+                self.answer = self._worked()
+        else:
+            self.answer = self._worked()
+
+    def _worked(self) -> Answer:
         began = time.perf_counter()
         try:
             answer = self._work(self.scorer, self.request)
         except InputError as error:
-            answer = error_answer(error.status, str(error))
+            return error_answer(error.status, str(error))
         except RunFailedError as error:
-            answer = failed_answer(error)
+            return failed_answer(error)
         except BaseException:
             log.exception("the host failed on a request")
-            answer = error_answer(500, "internal error; the module's log has the traceback")
-        else:
-            answer = told(answer, (time.perf_counter() - began) * 1000)
-        self.answer = answer
+            return error_answer(500, "internal error; the module's log has the traceback")
+        return told(answer, (time.perf_counter() - began) * 1000)
 
     # --- in the loop ------------------------------------------------------------------------
 
@@ -217,22 +218,3 @@ def timeout_of(headers: Mapping[str, str], most_ms: int) -> int:
     if not (text.isascii() and text.isdigit() and 0 < len(text) < 12 and int(text)):
         raise ValueError(f"{TIMEOUT_HEADER} must be a whole number above 0")
     return min(int(text), most_ms)
-
-
-def request_ids(headers: Mapping[str, str]) -> tuple[dict[str, str], str]:
-    """Return the ids to answer with, and the name of one that is too long, or "".
-
-    They are those of azureml-inference-server-http 1.5: a request without an id gets one, and
-    ``x-ms-request-id`` stands in for ``x-ms-client-request-id`` and the other way round.
-    """
-    request_id = headers.get("x-request-id") or os.urandom(16).hex()
-    legacy, client = headers.get("x-ms-request-id", ""), headers.get("x-ms-client-request-id", "")
-    ids = {
-        "x-request-id": request_id,
-        "x-ms-request-id": legacy or client or request_id,
-        "x-ms-client-request-id": client or legacy,
-    }
-    for name, value in ids.items():
-        if len(value) > MAX_ID_CHARS:
-            return {}, name
-    return {name: value for name, value in ids.items() if value}, ""

@@ -102,6 +102,7 @@ class Settings:
         results_to_stdout: Whether results are printed instead of handed to an agent.
         limits: Bounds of the host's own.
         service: How the service is called over HTTP.
+        json_logs: Whether logs are JSON lines.
         data: What entry scripts may collect, or None for nothing.
     """
 
@@ -116,6 +117,7 @@ class Settings:
     results_to_stdout: bool = False
     limits: Limits = field(default_factory=Limits)
     service: Service = field(default_factory=Service)
+    json_logs: bool = False
     data: DataPolicy | None = None
 
 
@@ -143,8 +145,16 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         results_to_stdout=told.get("results", "agent") == "stdout",
         limits=_limits(env),
         service=_service(env),
+        json_logs=_log_format(env) == "json",
         data=read_policy(told, env),
     )
+
+
+def _log_format(env: Mapping[str, str]) -> str:
+    told = env.get("SKERRY_LOG_FORMAT") or "text"
+    if told not in ("text", "json"):
+        raise SettingsError(f"SKERRY_LOG_FORMAT must be text or json, got {told!r:.40}")
+    return told
 
 
 def _limits(env: Mapping[str, str]) -> Limits:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import requests
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy import make_url
 
 from skerry_cloud import serve
 from skerry_cloud.assembly import CompileWith
@@ -62,7 +63,9 @@ class CloudServer:
     ) -> None:
         self._compile_with = compile_with
         given = {"port": 0, "broker_port": 0, "broker": "mosquitto", **options}
-        self.settings = Settings(data, Options(**given))
+        chosen = Options(**given)
+        database = make_url(chosen.database) if chosen.database else None
+        self.settings = Settings(data, chosen, database)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._ready: serve.Ready | None = None

@@ -36,6 +36,16 @@ from skerry_contract.errors import NotFoundError, RuntimeFailedError
     "--broker-port", type=click.IntRange(0, 65_535), help="Port of the broker.  [default: 1883]"
 )
 @click.option(
+    "--database",
+    metavar="URL",
+    help="PostgreSQL database, such as postgresql://skerry@db/skerry.  [default: SQLite in --data]",
+)
+@click.option(
+    "--database-password-file",
+    type=click.Path(dir_okay=False),
+    help="File with its password; SKERRY_DATABASE_PASSWORD does too.",
+)
+@click.option(
     "--tls/--no-tls", default=None, help="Whether API and broker speak TLS.  [default: no]"
 )
 @click.option("--fleet", type=DEVICE, help="Id of the fleet.  [default: home]")

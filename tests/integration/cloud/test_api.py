@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from skerry_cloud.database import Database, devices
 from skerry_contract import shape
 from skerry_contract.envelope import Trust, verify
 from support.cloud_server import CloudServer, check_ed25519
@@ -262,7 +264,15 @@ def test_no_token_is_kept_that_could_be_stolen_from_the_database(server: CloudSe
     folder = server.settings.data
     for path in (p for p in folder.rglob("*") if p.is_file() and "login" not in p.name):
         assert token.encode() not in path.read_bytes(), path
-    for name in ("admin-token", "login.json", "skerry.db", "keys/director.pem"):
+    private = ["admin-token", "login.json", "keys/director.pem"]
+    if server.settings.database_url is None:
+        private.append("skerry.db")
+    else:
+        database = Database(server.settings.database_url)
+        with database.read() as connection:
+            assert token not in str(connection.execute(select(devices)).all())
+        database.close()
+    for name in private:
         assert (folder / name).stat().st_mode & 0o077 == 0, name
 
 

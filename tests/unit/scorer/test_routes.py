@@ -3,7 +3,7 @@
 import pytest
 
 from skerry_scorer.arguments import score_input
-from skerry_scorer.scoring import request_ids
+from skerry_scorer.exchange import request_ids
 from skerry_scorer.wire import Request
 
 
