@@ -232,6 +232,12 @@ class Api:
         }
         return self._transport.ask(Build, _post("/v1/modules", body))
 
+    def import_module(self, name: str, images: Sequence[str]) -> Module:
+        """Make uploaded images, named by their manifests' digests, the next version of a module."""
+        return self._transport.ask(
+            Module, _post("/v1/modules/import", {"name": name, "images": list(images)})
+        )
+
     def build(self, build_id: str, after: int) -> Build:
         """Return a build and the lines of its log that follow line ``after``."""
         path = f"/v1/builds/{quote(build_id, safe='')}"

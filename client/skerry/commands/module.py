@@ -14,6 +14,7 @@ from skerry.answers import Build, Image, Module
 from skerry.api import Api, NewModule
 from skerry.commands.arguments import MODEL, NAME, REFERENCE
 from skerry.commands.module_export import OUTPUT_HELP, OUTPUTS, export, targets_of
+from skerry.commands.module_import import bring_in
 from skerry.commands.module_init import init
 from skerry.commands.module_push import push
 from skerry.commands.module_show import show
@@ -178,7 +179,7 @@ def delete(session: Session, which: Reference) -> None:
     session.output.result({"deleted": str(which)}, f"{which} is deleted")
 
 
-for _command in (init, show, export, push):
+for _command in (init, show, export, push, bring_in):
     module.add_command(_command)
 
 

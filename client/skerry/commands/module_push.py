@@ -54,8 +54,8 @@ def push(session: Session, /, which: Reference, to: str, **options: Any) -> None
         address = parse_address(to, str(which.version))
     except NameInvalidError as error:
         raise click.BadParameter(f"{error.text}. {error.remedy}", param_hint="to") from error
-    given = _given(options["username"], from_stdin=options["password_stdin"])
-    connection = _connect(address, given, ca=options["ca"], plain=options["plain_http"])
+    given = given_credentials(options["username"], from_stdin=options["password_stdin"])
+    connection = connect(address, given, ca=options["ca"], plain=options["plain_http"])
     found = module_images(session.api, which)
     send = Push(connection, address, CloudBlobs(session.api, which.name), options["mount"])
     with session.output.progress() as bar:
@@ -64,7 +64,8 @@ def push(session: Session, /, which: Reference, to: str, **options: Any) -> None
     _tell(session.output, address, found.top.digest, pushed)
 
 
-def _given(username: str | None, *, from_stdin: bool) -> Credentials | None:
+def given_credentials(username: str | None, *, from_stdin: bool) -> Credentials | None:
+    """Return who was typed, with the password from stdin; None if nobody was."""
     if not username:
         if from_stdin:
             raise click.UsageError("--password-stdin needs --username.")
@@ -74,9 +75,10 @@ def _given(username: str | None, *, from_stdin: bool) -> Credentials | None:
     return Credentials(username, sys.stdin.read(_MAX_PASSWORD).rstrip("\r\n"))
 
 
-def _connect(
+def connect(
     address: Address, given: Credentials | None, *, ca: Path | None, plain: bool
 ) -> Connection:
+    """Return the connection to a registry; nothing is sent yet."""
     unencrypted = plain or (address.is_loopback and ca is None)
     credentials = find_credentials(address.host, os.environ, given)
     scope = f"repository:{address.repository}:pull,push"

@@ -100,6 +100,42 @@ class Connection:
             )
         raise RegistryError(text, remedy="Does the registry take what was sent? See its log.")
 
+    def copy(self, where: str, sink: Callable[[bytes], object], *, max_bytes: int) -> None:
+        """Hand the bytes at ``where`` to ``sink``.
+
+        Args:
+            where: Path below the registry.
+            sink: Takes the bytes.
+            max_bytes: Refuse more than these.
+
+        Raises:
+            RegistryError: The registry has something else there.
+            NetworkError: The way broke; pieces may have been handed over.
+        """
+        # Who we are is settled by a request without a body.
+        self.call(Call("HEAD", where), 200)
+        try:
+            self._copy(where, sink, max_bytes)
+        except requests.RequestException as error:
+            raise NetworkError(f"{self.url}{where} broke off: {error}") from error
+
+    def _copy(self, where: str, sink: Callable[[bytes], object], max_bytes: int) -> None:
+        with self._http.get(
+            self.absolute(where),
+            auth=_Header(self._authorization.header),
+            verify=self._http.verify,
+            timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+            stream=True,
+        ) as response:
+            if response.status_code != 200:
+                raise RegistryError(f"{self.url}{where} was answered with {response.status_code}")
+            left = max_bytes
+            for piece in response.iter_content(256 * 1024):
+                left -= len(piece)
+                if left < 0:
+                    raise RegistryError(f"{self.url}{where} has more than {max_bytes} bytes")
+                sink(piece)
+
     def rest(self, attempt: int, asked_s: float = 0.0) -> None:
         """Wait before another try, the longer the more there were.
 

@@ -13,6 +13,13 @@ from skerry_cloud.api.bodies import BodyReader, described, json_body
 from skerry_cloud.api.ranges import blob_response
 from skerry_cloud.api.services import Use
 from skerry_cloud.builds import BuildOrder
+<<<<<<< HEAD
+=======
+from skerry_cloud.registry.files import MAX_FILES, File
+from skerry_cloud.registry.imports import ImportOrder, read_images
+from skerry_cloud.registry.models import NewModel
+from skerry_contract.manifest import Name
+>>>>>>> main
 from skerry_contract.names import Reference, check_digest
 
 router = APIRouter(prefix="/v1", dependencies=[Person])
@@ -60,6 +67,17 @@ def build_module(
 ) -> answers.Build:
     """Start to build the next version of a module."""
     return answers.build(services.builds.order(body))
+
+
+@router.post(
+    "/modules/import", status_code=201, openapi_extra=described(ImportOrder, "ImportOrder")
+)
+def import_module(
+    body: Annotated[ImportOrder, json_body(ImportOrder)], services: Use
+) -> answers.Module:
+    """Take uploaded images that were made elsewhere as the next version of a module."""
+    images = read_images(body.images, services.blobs)
+    return answers.module(services.modules.add(body.name, images))
 
 
 @router.get("/builds/{build}")

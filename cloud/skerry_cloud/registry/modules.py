@@ -13,6 +13,7 @@ from skerry_cloud.database import (
     module_images,
     module_models,
     modules,
+    next_number,
 )
 from skerry_contract.errors import ConflictError, NotFoundError
 from skerry_contract.names import Digest, Reference
@@ -86,6 +87,14 @@ class Modules:
         """
         with self._database.read() as connection:
             return find_module(connection, which)
+
+    def add(self, name: str, images: Mapping[str, Image]) -> Module:
+        """Store images that were made elsewhere as the next version of a module."""
+        with self._database.write() as connection:
+            reference = Reference(name, next_number(connection, "module", name))
+            module = Module(reference, [], "", "", images, self._clock())
+            insert_module(connection, module)
+        return module
 
     def latest(self) -> list[Module]:
         """Return the latest version of every module, by name."""

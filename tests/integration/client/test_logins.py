@@ -90,7 +90,7 @@ def test_wrong_usage_is_told_on_stderr_alone_as_the_page_says(skerry: Skerry) ->
 def test_every_command_has_an_example_in_its_help(skerry: Skerry) -> None:
     nouns = {
         "model": "register list show download delete",
-        "module": "build list delete show export push",
+        "module": "build list delete show export push import",
         "device": "add flash list show remove",
         "deployment": "push list show delete",
         "telemetry": "tail",

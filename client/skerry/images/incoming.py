@@ -1,0 +1,226 @@
+"""An image that was made elsewhere, brought into the cloud from an OCI layout, all of it checked.
+
+Docker's own media types become OCI's: the bytes of configs and layers stay, a manifest's do not, so
+such an image gets another digest.
+"""
+
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skerry.answers import Module
+from skerry.api import Api
+from skerry.files import LocalFile
+from skerry.images.documents import (
+    GZIP_TYPE,
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    MAX_MANIFEST_BYTES,
+    TAR_TYPE,
+    Config,
+    Descriptor,
+    Index,
+    Manifest,
+    check_bytes,
+    digest_of,
+    read_manifest,
+)
+from skerry.images.layout import REF_NAME, blob_path
+from skerry.upload import upload
+from skerry_contract import shape
+from skerry_contract.errors import ContractError, DigestError, NotFoundError
+from skerry_contract.names import DIGEST, Digest
+
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+_CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+_OCI_TYPES = {
+    DOCKER_MANIFEST: MANIFEST_TYPE,
+    "application/vnd.docker.container.image.v1+json": _CONFIG_TYPE,
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": GZIP_TYPE,
+    "application/vnd.docker.image.rootfs.diff.tar": TAR_TYPE,
+}
+MAX_LAYER_BYTES = 64 * 1024**3
+"""Largest layer when it is not compressed."""
+_PIECE = 1024 * 1024
+Count = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One image of a layout, checked.
+
+    Attributes:
+        manifest: Bytes of its manifest, in OCI's form.
+        files: Its config and layers.
+    """
+
+    manifest: bytes
+    files: tuple[LocalFile, ...]
+
+
+def bring(
+    api: Api, name: str, images: Sequence[Incoming], scratch: Path, on_bytes: Count
+) -> Module:
+    """Upload images, and make them the next version of a module.
+
+    Raises:
+        ContractError: The cloud finds that no device could run one of them.
+        NetworkError: The server went away.
+    """
+    files: list[LocalFile] = []
+    digests = []
+    for number, image in enumerate(images):
+        path = scratch / f"manifest-{number}"
+        path.write_bytes(image.manifest)
+        digest = digest_of(image.manifest)
+        digests.append(digest)
+        files += [*image.files, LocalFile(path.name, path, len(image.manifest), digest)]
+    upload(api, files, on_bytes)
+    return api.import_module(name, digests)
+
+
+def read_layout(folder: Path, tag: str, platform: str | None) -> list[Incoming]:
+    """Return the images of an OCI layout, each blob checked against its digest.
+
+    Args:
+        folder: The layout.
+        tag: Which image; empty for the only one.
+        platform: Take this one only.
+
+    Raises:
+        NotFoundError: There is no such image, or a blob is missing.
+        ContractError: A document has another form.
+        DigestError: A blob is not what its digest promised.
+    """
+    index = _index((folder / "index.json").read_bytes(), str(folder))
+    listed = [one for one in index.manifests if not one.artifactType]
+    chosen = [one for one in listed if tag in ("", one.annotations.get(REF_NAME))]
+    if len(chosen) != 1:
+        tags = ", ".join(one.annotations.get(REF_NAME, one.digest) for one in listed)
+        raise NotFoundError(
+            f"{folder} has {len(chosen)} images that could be meant",
+            remedy=f"Name one as oci:DIR:TAG; there is: {tags}.",
+        )
+    found = [_incoming(folder, one) for one in _images(folder, chosen[0])]
+    wanted = [image for image, of in found if platform in (None, of)]
+    if not wanted:
+        there = ", ".join(of for _, of in found)
+        raise NotFoundError(f"there is no image for {platform}", remedy=f"There is: {there}.")
+    return wanted
+
+
+def _images(folder: Path, top: Descriptor) -> Iterator[Descriptor]:
+    if top.mediaType not in (INDEX_TYPE, DOCKER_INDEX):
+        yield top
+        return
+    for one in _index(_document(folder, top), top.digest).manifests:
+        # Builders list what they say of an image as images for no platform.
+        if one.platform is None or one.platform.os != "unknown":
+            yield one
+
+
+def _incoming(folder: Path, listed: Descriptor) -> tuple[Incoming, str]:
+    data = in_oci_form(_document(folder, listed))
+    manifest = read_manifest(data, listed.digest)
+    written = _document(folder, manifest.config)
+    config = shape.parse(Config, written, max_bytes=MAX_MANIFEST_BYTES, subject=listed.digest)
+    files = [_file(folder, manifest.config)]
+    for layer, diff_id in zip(manifest.layers, _diff_ids(config, manifest), strict=True):
+        files.append(_file(folder, layer))
+        check_layer(files[-1].source, layer, diff_id)
+    for digest in manifest.annotations.values():
+        # What an image of another Skerry says of itself comes with it.
+        if re.fullmatch(DIGEST, digest) and blob_path(folder, digest).is_file():
+            size = blob_path(folder, digest).stat().st_size
+            files.append(_file(folder, Descriptor("", digest, size)))
+    platform = "/".join(filter(None, (config.os, config.architecture, config.variant)))
+    return Incoming(data, tuple(files)), platform
+
+
+def in_oci_form(data: bytes) -> bytes:
+    """Return a manifest with OCI's media types: the same bytes, if it has them already."""
+    document: Any = shape.load(data, max_bytes=MAX_MANIFEST_BYTES, subject="manifest")
+    if not isinstance(document, dict) or document.get("mediaType") != DOCKER_MANIFEST:
+        return data
+    parts = [document.get("config"), *(document.get("layers") or ())]
+    for part in [document, *(part for part in parts if isinstance(part, dict))]:
+        part["mediaType"] = _OCI_TYPES.get(str(part.get("mediaType")), part.get("mediaType"))
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def check_layer(path: Path, layer: Descriptor, diff_id: str) -> None:
+    """Raise DigestError unless a layer unpacks to what the config promises.
+
+    Raises:
+        ContractError: It is compressed in a way that devices cannot read, or grows without end.
+    """
+    if layer.mediaType not in (GZIP_TYPE, TAR_TYPE):
+        raise ContractError(
+            f"layer {layer.digest} is {layer.mediaType}",
+            remedy="Make the image with gzip layers, for devices read no others.",
+        )
+    unpacked, size = hashlib.sha256(), 0
+    for piece in _unpacked(path, gzip=layer.mediaType == GZIP_TYPE):
+        size += len(piece)
+        if size > MAX_LAYER_BYTES:
+            raise ContractError(f"layer {layer.digest} has more than {MAX_LAYER_BYTES} bytes")
+        unpacked.update(piece)
+    if f"sha256:{unpacked.hexdigest()}" != diff_id:
+        raise DigestError(f"layer {layer.digest} does not unpack to {diff_id}")
+
+
+def _unpacked(path: Path, *, gzip: bool) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        if not gzip:
+            yield from iter(lambda: file.read(_PIECE), b"")
+            return
+        state = zlib.decompressobj(31)
+        try:
+            while data := state.unconsumed_tail or state.unused_data or file.read(_PIECE):
+                if state.eof:
+                    state = zlib.decompressobj(31)  # a gzip file may have several members
+                yield state.decompress(data, _PIECE)
+            yield b"" if state.eof else state.flush()
+        except zlib.error as error:
+            raise DigestError(f"{path.name} is no whole gzip file: {error}") from error
+
+
+def _diff_ids(config: Config, manifest: Manifest) -> Sequence[str]:
+    if len(config.rootfs.diff_ids) != len(manifest.layers):
+        raise ContractError(
+            f"the config names {len(config.rootfs.diff_ids)} layers, not {len(manifest.layers)}"
+        )
+    return config.rootfs.diff_ids
+
+
+def _document(folder: Path, listed: Descriptor) -> bytes:
+    path = blob_path(folder, listed.digest)
+    if not path.is_file():
+        raise NotFoundError(f"{folder} lacks {listed.digest}", remedy="Copy the image anew.")
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise ContractError(f"{listed.digest} has more than {MAX_MANIFEST_BYTES} bytes")
+    return check_bytes(path.read_bytes(), listed.digest, str(folder))
+
+
+def _file(folder: Path, blob: Descriptor) -> LocalFile:
+    path = blob_path(folder, blob.digest)
+    if not path.is_file():
+        raise NotFoundError(f"{folder} lacks {blob.digest}", remedy="Copy the image anew.")
+    state, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            state.update(piece)
+            size += len(piece)
+    if (f"sha256:{state.hexdigest()}", size) != (blob.digest, blob.size):
+        raise DigestError(f"{path} is not the {blob.size} bytes of {blob.digest}")
+    return LocalFile(path.name, path, size, Digest(blob.digest))
+
+
+def _index(data: bytes, subject: str) -> Index:
+    return shape.parse(Index, data, max_bytes=MAX_MANIFEST_BYTES, subject=subject)
