@@ -13,13 +13,7 @@ from skerry_cloud.api.bodies import BodyReader, described, json_body
 from skerry_cloud.api.ranges import blob_response
 from skerry_cloud.api.services import Use
 from skerry_cloud.builds import BuildOrder
-<<<<<<< HEAD
-=======
-from skerry_cloud.registry.files import MAX_FILES, File
 from skerry_cloud.registry.imports import ImportOrder, read_images
-from skerry_cloud.registry.models import NewModel
-from skerry_contract.manifest import Name
->>>>>>> main
 from skerry_contract.names import Reference, check_digest
 
 router = APIRouter(prefix="/v1", dependencies=[Person])
