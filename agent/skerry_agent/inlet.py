@@ -7,11 +7,13 @@ for the lines.
 import json
 import logging
 import os
+import re
 import socket
 import stat
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +23,7 @@ from skerry_contract import shape
 from skerry_contract.errors import ContractError, NoSpaceError, ScorerError
 from skerry_contract.manifest import Name
 from skerry_contract.messages import MAX_DETAIL_CHARS, Event, Severity
+from skerry_contract.names import NAME
 from skerry_contract.shape import Range, Size
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,8 @@ MAX_LINE_BYTES = 256 * 1024
 RETRY_S = 2.0
 """What an instance is told to wait where there is no room."""
 _POLL_S = 1.0
+_MAX_ITEMS = 1000
+_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 _SEVERITIES: tuple[Severity, ...] = ("debug", "info", "warning")
 
@@ -50,7 +55,7 @@ class _Numbered:
 
 @dataclass(frozen=True, slots=True)
 class _Line(_Numbered):
-    items: Annotated[tuple[_Item, ...], Size(1, 1000)]
+    items: Annotated[tuple[_Item, ...], Size(1, _MAX_ITEMS)]
 
 
 class Inlet:
@@ -126,8 +131,11 @@ def take(module: str, line: bytes, store: Store) -> dict[str, Any]:
         value = shape.load(line, max_bytes=MAX_LINE_BYTES, subject=subject)
         # First of all: a host that is told "no" without the number of its line asks for ever.
         number = shape.read(_Numbered, value, subject=subject).id
-        read = shape.read(_Line, value, subject=subject)
-        store([_entry(module, item) for item in read.items])
+        entries = _results(module, value)
+        if entries is None:
+            read = shape.read(_Line, value, subject=subject)
+            entries = [_entry(module, item) for item in read.items]
+        store(entries)
     except NoSpaceError as error:
         log.warning("%s: no room for results: %s", module, error)
         return {"retry": number, "after_s": RETRY_S}
@@ -136,9 +144,33 @@ def take(module: str, line: bytes, store: Store) -> dict[str, Any]:
     return {"stored": number}
 
 
+def _results(module: str, line: dict[str, Any]) -> list[Entry] | None:
+    """Return the entries of a line of nothing but results, or None for any other line.
+
+    Most lines are such, with hundreds of results each: the general reader takes several times as
+    long. What is wrong with a line is for that one to say.
+    """
+    items = line.get("items")
+    if not isinstance(items, list) or not 1 <= len(items) <= _MAX_ITEMS:
+        return None
+    found = []
+    for item in items:
+        stream = item.get("stream") if isinstance(item, dict) else None
+        if not isinstance(stream, str) or not _is_name(stream) or item.get("event") is not None:
+            return None
+        data = _compact(item.get("data")).encode()
+        found.append(Entry(f"{module}/{stream}", Rank.TELEMETRY, data))
+    return found
+
+
+@lru_cache(maxsize=64)
+def _is_name(text: str) -> bool:
+    return re.fullmatch(NAME, text, re.ASCII) is not None
+
+
 def _entry(module: str, item: _Item) -> Entry:
     if item.stream is not None:
-        data = json.dumps(item.data, separators=(",", ":"), ensure_ascii=False).encode()
+        data = _compact(item.data).encode()
         return Entry(f"{module}/{item.stream}", Rank.TELEMETRY, data)
     if item.event is not None:
         return Entry(f"event/{item.event}", Rank.EVENT, shape.dump(_event(module, item.data)))

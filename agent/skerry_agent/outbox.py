@@ -9,6 +9,7 @@ what is less.
 
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -121,14 +122,26 @@ class Outbox:
                 )
         with self._lock, self._transaction():
             freed = self._make_room(entries)
-            for entry in entries:
-                seq = self._next_number(entry.stream)
-                values = (self._boot, entry.stream, seq, ts, now_s, entry.rank, entry.data)
-                self._db.execute(
-                    "INSERT INTO item (boot, stream, seq, ts, stored_s, rank, data)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    values,
-                )
+            numbers = {
+                stream: self._numbers(stream, count)
+                for stream, count in Counter(entry.stream for entry in entries).items()
+            }
+            self._db.executemany(
+                "INSERT INTO item (boot, stream, seq, ts, stored_s, rank, data)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        self._boot,
+                        one.stream,
+                        next(numbers[one.stream]),
+                        ts,
+                        now_s,
+                        one.rank,
+                        one.data,
+                    )
+                    for one in entries
+                ],
+            )
         self._size += sum(len(entry.data) for entry in entries) - freed
 
     def waiting(self, rank: Rank, *, after_id: int, limit: int) -> list[Stored]:
@@ -172,13 +185,14 @@ class Outbox:
         with self._lock:
             self._db.close()
 
-    def _next_number(self, stream: str) -> int:
+    def _numbers(self, stream: str, count: int) -> Iterator[int]:
+        """Take the next ``count`` numbers of a stream."""
         (seq,) = self._db.execute(
-            "INSERT INTO counter (boot, stream, seq) VALUES (?, ?, 1)"
-            " ON CONFLICT (boot, stream) DO UPDATE SET seq = seq + 1 RETURNING seq",
-            (self._boot, stream),
+            "INSERT INTO counter (boot, stream, seq) VALUES (?, ?, ?)"
+            " ON CONFLICT (boot, stream) DO UPDATE SET seq = seq + excluded.seq RETURNING seq",
+            (self._boot, stream, count),
         ).fetchone()
-        return int(seq)
+        return iter(range(int(seq) - count + 1, int(seq) + 1))
 
     def _make_room(self, entries: Sequence[Entry]) -> int:
         """Give up what is oldest and least important until ``entries`` fit; return the bytes."""

@@ -6,8 +6,11 @@ has; and a lone input is a batch of its own at once, for nothing here waits for 
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring
+from typing import NamedTuple
 
 from skerry_scorer.agent_link import MAX_ITEM_BYTES, MAX_ITEMS, MAX_LINE_BYTES
 from skerry_scorer.claim import UnusableInputError
@@ -19,8 +22,7 @@ BATCH_S = 0.02
 """Seconds after which a batch takes no further input: what else needs the thread waits so long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of one input: an item to store, and why it failed, or "" if it did not."""
 
     source: Source
@@ -62,36 +64,41 @@ def score_batch(
     """
     scoring = _Scoring(scorer, stream, pace)
     found: list[Outcome] = []
-    live, size, ends = list(sources), 0, time.monotonic() + BATCH_S
-    while live:
-        for source in tuple(live):
-            if not pace.go_on():
-                return found
-            taken = source.take()
-            if taken is None:
-                live.remove(source)
-                continue
-            outcome = _score(scoring, source, taken)
-            if outcome is not None:
-                found.append(outcome)
-                size += len(outcome.item) + 1
-            full = size > MAX_LINE_BYTES // 2 or len(found) >= MAX_ITEMS
-            if full or time.monotonic() >= ends:
-                return found
+    live, size, ends = deque(sources), 0, time.monotonic() + BATCH_S
+    last: Source | None = None
+    while live and pace.go_on():
+        source = live[0]
+        taken = source.take()
+        if taken is None:
+            live.popleft()
+            continue
+        live.rotate(-1)
+        if last is not None and last is not source:
+            last.rest()  # or the next one's end would be blamed on this one's input too
+        last = source
+        outcome = _score(scoring, source, taken)
+        if outcome is not None:
+            found.append(outcome)
+            size += len(outcome.item) + 1
+        full = size > MAX_LINE_BYTES // 2 or len(found) >= MAX_ITEMS
+        if full or time.monotonic() >= ends:
+            break
+    if last is not None:
+        last.rest()
     return found
 
 
 def _score(scoring: _Scoring, source: Source, taken: Taken) -> Outcome | None:
     try:
-        with source.under_way(taken):
-            if scoring.pace.stopping():  # since it was taken; nobody else wipes the note now
-                source.forgive()
-            data = source.read(taken)
-            if data is None:
-                return None
-            begun = time.perf_counter()
-            result = scoring.scorer.run(data)
-            ms = (time.perf_counter() - begun) * 1000
+        source.begin(taken)
+        if scoring.pace.stopping():  # since it was taken; nobody else wipes the note now
+            source.rest()
+        data = source.read(taken)
+        if data is None:
+            return None
+        begun = time.perf_counter()
+        result = scoring.scorer.run(data)
+        ms = (time.perf_counter() - begun) * 1000
     except UnusableInputError as error:
         return _failed(source, taken, str(error))
     except RunFailedError as error:
@@ -106,10 +113,10 @@ def _score(scoring: _Scoring, source: Source, taken: Taken) -> Outcome | None:
 def result_item(stream: str, taken: Taken, result: bytes, ms: float) -> bytes:
     """Return the item that carries a result, which is JSON already."""
     return b'{"stream":%b,"data":{"input":%b,%b:%b,"result":%b,"ms":%.1f}}' % (
-        _json(stream),
-        _json(taken.input),
-        _json(taken.kind),
-        _json(spelled(taken.name)),
+        _quoted(stream),
+        _quoted(taken.input),
+        _quoted(taken.kind),
+        _quoted(taken.name),
         result,
         ms,
     )
@@ -127,6 +134,11 @@ def _failed(source: Source, taken: Taken, text: str, detail: str = "") -> Outcom
     }
     item = _json({"event": "scoring-failed", "data": data})
     return Outcome(source, taken, item, f"{text}\n{detail}".strip())
+
+
+def _quoted(text: str) -> bytes:
+    """Return text as JSON; what is no UTF-8 in the name of an odd file becomes a question mark."""
+    return encode_basestring(text).encode("utf-8", "replace")
 
 
 def _json(value: object) -> bytes:

@@ -8,8 +8,6 @@ import errno
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from skerry_scorer.failed import FAILED_FOLDER, FailedFolder
@@ -27,7 +25,7 @@ class UnusableInputError(Exception):
 
 
 class ClaimedFolder:
-    """The folder of one input; methods belong into the worker thread, ``forgive`` excepted.
+    """The folder of one input; methods belong into the worker thread, ``rest`` excepted.
 
     Args:
         name: Name of the input.
@@ -64,9 +62,8 @@ class ClaimedFolder:
             os.close(self.descriptor)
             self.descriptor = -1
 
-    @contextmanager
-    def under_way(self, key: Key, content: bytes = b"") -> Iterator[None]:
-        """Note for the next process that this input is being scored, for as long as it is.
+    def begin(self, key: Key, content: bytes = b"") -> None:
+        """Note for the next process that this input is being scored, until the next or ``rest``.
 
         Args:
             key: Which input it is.
@@ -79,13 +76,9 @@ class ClaimedFolder:
         if ended >= MAX_ENDS:
             raise UnusableInputError(f"ended the process {ended} times while it was scored")
         self._note.begin(key, content)
-        try:
-            yield
-        finally:
-            self._note.wipe()
 
-    def forgive(self) -> None:
-        """Do not hold it against the input under way if the process ends now; from any thread."""
+    def rest(self) -> None:
+        """Blame no input if the process ends now; from any thread."""
         self._note.wipe()
 
     def tell(self, trouble: str) -> None:

@@ -103,45 +103,55 @@ class Command:
         assert process.stderr is not None  # noqa: S101
         arguments = (self._name, process.stderr)
         threading.Thread(target=_log_lines, args=arguments, daemon=True).start()
-        for line, fault in lines(process.stdout):
-            self._line += 1
-            if not mailbox.put(Message(self._name, "line", str(self._line), line, fault)):
+        for some in lines(process.stdout):
+            messages = [
+                Message(self._name, "line", str(self._line + i), line, fault)
+                for i, (line, fault) in enumerate(some, 1)
+            ]
+            self._line += len(some)
+            if not mailbox.put(*messages):
                 break
         _finish(process)
         return f"ended with status {process.returncode}"
 
 
-def lines(pipe: IO[bytes]) -> Iterator[tuple[bytes, str]]:
-    """Give each line of an unbuffered pipe without its end, and why it is unusable, or "".
+def lines(pipe: IO[bytes]) -> Iterator[list[tuple[bytes, str]]]:
+    """Give the lines of an unbuffered pipe as they come, and why one is unusable, or "".
 
-    A last line without an end counts; empty lines do not. Of a line of more than
-    ``MAX_LINE_BYTES`` bytes only the beginning is given; the rest is read and dropped.
+    Each is without its end. A last line without an end counts; empty lines do not. Of a line of
+    more than ``MAX_LINE_BYTES`` bytes only the beginning is given; the rest is read and dropped.
     """
     parts: list[bytes] = []
     size = 0
     while chunk := os.read(pipe.fileno(), _CHUNK_BYTES):
         *ended, rest = chunk.split(b"\n")
+        found: list[tuple[bytes, str]] = []
         for piece in ended:
-            yield from _line([*parts, piece], size + len(piece))
+            found += _line([*parts, piece], size + len(piece))
             parts, size = [], 0
+        if found:
+            yield found
         size += len(rest)
         if rest and size <= MAX_LINE_BYTES:
             parts.append(rest)
-    yield from _line(parts, size)
+    if last := _line(parts, size):
+        yield last
 
 
-def _line(parts: list[bytes], size: int) -> Iterator[tuple[bytes, str]]:
+def _line(parts: list[bytes], size: int) -> list[tuple[bytes, str]]:
     line = b"".join(parts)
     if size > MAX_LINE_BYTES:
-        yield line[:KEEP_BYTES], f"a line of {size} bytes, at most {MAX_LINE_BYTES} are read"
-    elif line := line.removesuffix(b"\r"):
-        yield line, ""
+        fault = f"a line of {size} bytes, at most {MAX_LINE_BYTES} are read"
+        return [(line[:KEEP_BYTES], fault)]
+    line = line.removesuffix(b"\r")
+    return [(line, "")] if line else []
 
 
 def _log_lines(name: str, pipe: IO[bytes]) -> None:
     with suppress(OSError, ValueError):
-        for line, _ in lines(pipe):
-            log.warning("input %s: %s", name, line[:_LOG_BYTES].decode("utf-8", "replace"))
+        for some in lines(pipe):
+            for line, _ in some:
+                log.warning("input %s: %s", name, line[:_LOG_BYTES].decode("utf-8", "replace"))
 
 
 def _found(argv: list[str]) -> list[str]:

@@ -7,8 +7,7 @@ import os
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from skerry_scorer.under_way import Key
 
@@ -22,8 +21,7 @@ KEEP_FAILED_BYTES = 64 * 1024 * 1024
 """Most bytes that are kept there, the newest input excepted."""
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """A file as it was seen: if any of this differs, it is another file or not the same content.
 
     Attributes:

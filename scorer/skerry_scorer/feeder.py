@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ class Feeder:
         self._worker = worker
         self._counts = counts
         self._changed = asyncio.Event()
+        self._settled: deque[tuple[Outcome, str]] = deque()
         self._stopping = False
         self.serving = False
 
@@ -108,7 +110,7 @@ class Feeder:
 
     def _forgive(self) -> None:
         for source in self._sources:
-            source.forgive()
+            source.rest()
 
     async def _rest(self) -> None:
         """Wait until something may have come; while nothing may be read, others may."""
@@ -135,11 +137,14 @@ class Feeder:
             else:
                 self._counts.scored += 1
             settled.append((outcome, failure))
-        await self._worker.call(lambda: _settle(settled))
+        # The next call into the worker lets go of them: one of their own would end its batch.
+        self._settled.extend(settled)
+        self._changed.set()
 
     # --- in the worker thread ---------------------------------------------------------------
 
     def _score(self, scorer: Scorer) -> list[Outcome]:
+        self._settle()
         if not self._may_read():
             return []
         first = True
@@ -154,11 +159,12 @@ class Feeder:
         pace = Pace(go_on, lambda: self._stopping)
         return score_batch(scorer, self._sources, self._stream, pace)
 
+    def _settle(self) -> None:
+        while self._settled:
+            outcome, failure = self._settled.popleft()
+            outcome.source.settle(outcome.taken, failure)
+
     def _release(self) -> None:
+        self._settle()
         for source in self._sources:
             source.release()
-
-
-def _settle(settled: list[tuple[Outcome, str]]) -> None:
-    for outcome, failure in settled:
-        outcome.source.settle(outcome.taken, failure)

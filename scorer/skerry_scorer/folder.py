@@ -9,7 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from fnmatch import fnmatchcase
 
 from skerry_scorer.claim import ClaimedFolder, UnusableInputError
@@ -97,13 +97,13 @@ class InputFolder:
         self._taken.clear()
         self._claimed.release()
 
-    def under_way(self, look: Look) -> AbstractContextManager[None]:
-        """See ``Source.under_way``."""
-        return self._claimed.under_way(look.key)
+    def begin(self, look: Look) -> None:
+        """See ``Source.begin``."""
+        self._claimed.begin(look.key)
 
-    def forgive(self) -> None:
-        """See ``Source.forgive``."""
-        self._claimed.forgive()
+    def rest(self) -> None:
+        """See ``Source.rest``."""
+        self._claimed.rest()
 
     def read(self, look: Look) -> str | bytes | None:
         """See ``Source.read``; None if the file has changed as well."""

@@ -3,20 +3,21 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 MAX_WAITING = 1000
 """Most inputs that wait in a mailbox."""
 MAX_WAITING_BYTES = 8 * 1024 * 1024
-"""Most bytes that wait in a mailbox, unless it is one input alone."""
+"""Bytes in a mailbox above which nothing more is put in."""
+TAKEN, TAKEN_BYTES = 64, 256 * 1024
+"""About how many messages and bytes are taken at once."""
 
 
 def _nothing() -> None:
     """Settle what needs no settling."""
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """One input that is no file.
 
     Attributes:
@@ -33,7 +34,7 @@ class Message:
     name: str
     content: bytes
     fault: str = ""
-    settled: Callable[[], None] = field(default=_nothing, compare=False)
+    settled: Callable[[], None] = _nothing
 
 
 class Mailbox:
@@ -50,30 +51,35 @@ class Mailbox:
         self._changed = threading.Condition()
         self._open = True
 
-    def put(self, message: Message) -> bool:
-        """Add a message as soon as there is room; return False if the mailbox was closed."""
+    def put(self, *messages: Message) -> bool:
+        """Add messages as soon as there is room; return False if the mailbox was closed.
+
+        There is room where less waits than the limits say, so they are passed by one call at most.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: not self._open or self._has_room(message))
+            self._changed.wait_for(lambda: not self._open or self._has_room())
             if not self._open:
                 return False
             first = not self._messages
-            self._messages.append(message)
-            self._bytes += len(message.content)
-        if first:
+            self._messages.extend(messages)
+            self._bytes += sum(len(message.content) for message in messages)
+        if first and messages:
             self._wake()
         return True
 
-    def take(self) -> Message | None:
-        """Return the oldest message, or None."""
+    def take(self) -> list[Message]:
+        """Return some of the oldest messages; none if there are none."""
         if not self._messages:  # asked often, and a lock is not needed to be late
-            return None
+            return []
+        found: list[Message] = []
+        size = 0
         with self._changed:
-            if not self._messages:
-                return None
-            message = self._messages.popleft()
-            self._bytes -= len(message.content)
+            while self._messages and len(found) < TAKEN and size < TAKEN_BYTES:
+                found.append(self._messages.popleft())
+                size += len(found[-1].content)
+            self._bytes -= size
             self._changed.notify()
-        return message
+        return found
 
     def clear(self) -> None:
         """Forget all messages: they will come again."""
@@ -92,8 +98,5 @@ class Mailbox:
         """Whether no message waits."""
         return not self._messages
 
-    def _has_room(self, message: Message) -> bool:
-        if not self._messages:
-            return True
-        full = self._bytes + len(message.content) > MAX_WAITING_BYTES
-        return not full and len(self._messages) < MAX_WAITING
+    def _has_room(self) -> bool:
+        return self._bytes < MAX_WAITING_BYTES and len(self._messages) < MAX_WAITING

@@ -4,7 +4,6 @@ An input is taken, scored, and settled once its result is stored. What is taken 
 comes again after the next start, if its kind lets anything come again.
 """
 
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 
@@ -26,17 +25,24 @@ class Taken(Protocol):
 
 
 class Source(Protocol):
-    """A source of inputs; its methods belong into the worker thread, ``forgive`` excepted."""
+    """A source of inputs; its methods belong into the worker thread, ``rest`` excepted."""
 
     def take(self) -> Any:
         """Return the next input that can be scored now as ``Taken``, or None; never waits."""
         ...
 
-    def under_way(self, taken: Any) -> AbstractContextManager[None]:
-        """Note for the next process that this input is being scored, for as long as it is.
+    def begin(self, taken: Any) -> None:
+        """Note for the next process that this input is being scored, until the next or ``rest``.
 
         Raises:
             UnusableInputError: It has ended the process too often.
+        """
+        ...
+
+    def rest(self) -> None:
+        """Note that no input is being scored, or none whose fault it is if the process ends now.
+
+        From any thread.
         """
         ...
 
@@ -54,8 +60,4 @@ class Source(Protocol):
 
     def release(self) -> None:
         """Let others read; what was taken and not settled will come again."""
-        ...
-
-    def forgive(self) -> None:
-        """Do not hold it against the input under way if the process ends now; from any thread."""
         ...

@@ -7,8 +7,8 @@ import itertools
 import logging
 import re
 import zlib
+from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -16,7 +16,6 @@ from typing import Literal, Protocol
 from skerry_scorer.claim import ClaimedFolder, UnusableInputError
 from skerry_scorer.failed import FailedFolder
 from skerry_scorer.mailbox import Mailbox, Message
-from skerry_scorer.under_way import Key
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class StreamInput:
         self._wake = wake
         self._claimed = ClaimedFolder(name, folder)
         self._mailbox: Mailbox | None = None
-        self._again: Message | None = None
+        self._taken: deque[Message] = deque()
         self._numbers = itertools.count()
 
     def take(self) -> Message | None:
@@ -76,18 +75,18 @@ class StreamInput:
         if self._mailbox is None:
             if not self._claimed.claim():
                 return None
-            self._again = self._left_over()
+            self._taken.extend(self._left_over())
             self._mailbox = Mailbox(self._wake)
             self._origin.start(self._mailbox, self._folder)
-        if self._again is not None:
-            message, self._again = self._again, None
-            return message
-        return self._mailbox.take()
+        if not self._taken:
+            self._taken.extend(self._mailbox.take())
+        return self._taken.popleft() if self._taken else None
 
-    def under_way(self, message: Message) -> AbstractContextManager[None]:
-        """See ``Source.under_way``."""
-        content = b"" if self._origin.brings_again else message.content
-        return self._claimed.under_way(_key(message), content)
+    def begin(self, message: Message) -> None:
+        """See ``Source.begin``."""
+        content = message.content
+        key = (message.kind, len(content), zlib.crc32(content), 0)
+        self._claimed.begin(key, b"" if self._origin.brings_again else content)
 
     def read(self, message: Message) -> str | bytes | None:
         """See ``Source.read``."""
@@ -118,24 +117,20 @@ class StreamInput:
             self._mailbox.close()
             self._origin.stop()
             self._mailbox = None
+        self._taken.clear()
         self._claimed.release()
 
-    def forgive(self) -> None:
-        """See ``Source.forgive``."""
-        self._claimed.forgive()
+    def rest(self) -> None:
+        """See ``Source.rest``."""
+        self._claimed.rest()
 
-    def _left_over(self) -> Message | None:
+    def _left_over(self) -> list[Message]:
         """Return the message that the last process died of, if only its note is left of it."""
         if self._origin.brings_again or not self._claimed.left:
-            return None
-        return Message(self._name, "line", "again", self._claimed.left)
+            return []
+        return [Message(self._name, "line", "again", self._claimed.left)]
 
     def _file_name(self, message: Message) -> str:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         words = re.sub(r"[^A-Za-z0-9_.-]+", "-", message.name)[-100:]
         return f"{now}-{next(self._numbers)}-{words}"
-
-
-def _key(message: Message) -> Key:
-    content = message.content
-    return message.kind, len(content), zlib.crc32(content), zlib.adler32(content)

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import threading
+from functools import lru_cache
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,8 @@ class UnderWay:
 
 def spell(key: Key, ended: int) -> bytes:
     """Return the note about a file that has ended ``ended`` processes before this one."""
-    return json.dumps([*key, ended]).encode() + b"\n"
+    name, size, time_ns, inode = key
+    return b"[%b, %d, %d, %d, %d]\n" % (_quoted(name), size, time_ns, inode, ended)
 
 
 def parse(note: bytes) -> tuple[Key, int] | None:
@@ -101,6 +103,11 @@ def parse(note: bytes) -> tuple[Key, int] | None:
         return None
     size, mtime_ns, inode, ended = numbers
     return (name, size, mtime_ns, inode), ended + 1
+
+
+@lru_cache(maxsize=16)
+def _quoted(name: str) -> bytes:
+    return json.dumps(name).encode()
 
 
 def _content(note: bytes, found: tuple[Key, int] | None) -> bytes:

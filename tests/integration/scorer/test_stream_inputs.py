@@ -213,7 +213,7 @@ def test_lines_of_every_kind_are_scored_or_set_aside(
     by_command(host, aside, program)
     eventually(lambda: len(agent.items) >= 6)
     assert results(agent.items[:6]) == [["str", 3], ["str", 3], ["str", 1_000_000], ["str", 4]]
-    assert sorted(map(len, failed(aside).values())) == [1, 64 * 1024]
+    assert set(map(len, failed(aside).values())) == {1, 64 * 1024}  # it may have begun anew
     texts = [item["data"]["text"] for item in agent.items if "event" in item]
     assert any("5000000 bytes, at most" in text for text in texts)
 

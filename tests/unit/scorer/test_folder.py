@@ -175,10 +175,8 @@ def test_failed_does_not_grow_without_end(folder: InputFolder, tmp_path: Path) -
 def end_while_under_way(place: Path) -> None:
     """Leave a folder as a process does that ends while it scores the only file."""
     folder = InputFolder("in", FolderInput(place), max_bytes=10)
-    with folder.under_way(only(folder)):
-        note = (place / "failed" / ".under-way").read_bytes()
+    folder.begin(only(folder))
     folder.release()
-    (place / "failed" / ".under-way").write_bytes(note)
 
 
 def test_a_file_that_has_ended_two_processes_is_not_scored_by_a_third(tmp_path: Path) -> None:
@@ -187,15 +185,11 @@ def test_a_file_that_has_ended_two_processes_is_not_scored_by_a_third(tmp_path: 
         end_while_under_way(tmp_path)
     folder = InputFolder("in", FolderInput(tmp_path), max_bytes=10)
     seen = only(folder)
-    with (
-        pytest.raises(UnusableInputError, match="ended the process 2 times while it was scored"),
-        folder.under_way(seen),
-    ):
-        pass
+    with pytest.raises(UnusableInputError, match="ended the process 2 times while it was scored"):
+        folder.begin(seen)
     folder.set_aside(seen, "why")
     (tmp_path / "a").write_bytes(b"2")
-    with folder.under_way(only(folder)):
-        pass
+    folder.begin(only(folder))
 
 
 def test_another_file_of_the_same_name_is_not_blamed_for_the_first(tmp_path: Path) -> None:
@@ -210,9 +204,9 @@ def test_what_was_scored_or_forgiven_is_not_held_against_a_file(tmp_path: Path) 
     (tmp_path / "a").write_bytes(b"1")
     for _ in range(3):
         folder = InputFolder("in", FolderInput(tmp_path), max_bytes=10)
-        with folder.under_way(only(folder)):
-            folder.forgive()
-            assert (tmp_path / "failed" / ".under-way").read_bytes().startswith(b"\n")
+        folder.begin(only(folder))
+        folder.rest()
+        assert (tmp_path / "failed" / ".under-way").read_bytes().startswith(b"\n")
         folder.release()
 
 
@@ -220,8 +214,8 @@ def test_files_are_scored_where_the_note_cannot_be_kept(tmp_path: Path) -> None:
     (tmp_path / "failed").touch()
     (tmp_path / "a").write_bytes(b"1")
     folder = InputFolder("in", FolderInput(tmp_path, "a"), max_bytes=10)
-    with folder.under_way(only(folder)):
-        assert folder.read(only(folder)) == b"1"
+    folder.begin(only(folder))
+    assert folder.read(only(folder)) == b"1"
 
 
 keys = st.tuples(st.binary(min_size=1, max_size=255).map(os.fsdecode), *[st.integers(0, 2**63)] * 3)
