@@ -1,6 +1,7 @@
 """The cloud's HTTP API as typed calls, one per line of ``docs/api.md``."""
 
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 from urllib.parse import quote
@@ -18,11 +19,15 @@ from skerry.answers import (
     TelemetryPage,
 )
 from skerry.files import LocalFile
-from skerry.transport import Request, Transport
+from skerry.transport import Pieces, Request, Transport
 from skerry_contract import shape
 from skerry_contract.names import Digest, ModelReference, Reference
 from skerry_contract.shape import Size
 
+SEND_TIMEOUT_S = 60.0
+"""Longest that one piece of an upload may wait for the network, or for the cloud's disk."""
+SLOWEST_HASH_BYTES_S = 20 * 1024 * 1024
+"""What the cloud reads again and hashes, when an upload was interrupted, at least."""
 UPLOAD_SILENCE_S = 300.0
 """Seconds that the cloud may take to verify and sync what was uploaded."""
 REGISTER_SILENCE_S = 300.0
@@ -30,6 +35,7 @@ REGISTER_SILENCE_S = 300.0
 MAX_MANIFEST = 4 * 1024 * 1024
 """Largest manifest or index, in bytes."""
 NO_RESOURCES = ModelResources()
+_TUS = {"Tus-Resumable": "1.0.0"}
 _MANY = Size(0, 100_000)
 
 
@@ -153,6 +159,33 @@ class Api:
                 body=(lambda: file.source.open("rb")) if file.size else b"",
                 content_type="application/octet-stream",
                 read_timeout_s=UPLOAD_SILENCE_S,
+            )
+        )
+
+    def begin_upload(self, file: LocalFile) -> int:
+        """Begin to upload a large file, or find how far it came; return the byte to go on from."""
+        metadata = b64encode(file.digest.encode()).decode()
+        headers = {"Upload-Length": str(file.size), "Upload-Metadata": f"digest {metadata}"}
+        request = Request("POST", "/v1/uploads", headers={**_TUS, **headers})
+        return int(self._transport.headers(request)["Upload-Offset"])
+
+    def append_upload(self, file: LocalFile, offset: int, pieces: Iterator[bytes]) -> None:
+        """Send the rest of a large file; the cloud verifies all of it before it answers.
+
+        Args:
+            file: The file.
+            offset: Where ``pieces`` begin.
+            pieces: All bytes from there on.
+        """
+        self._transport.send(
+            Request(
+                "PATCH",
+                f"/v1/uploads/{file.digest}",
+                body=lambda: Pieces(pieces, file.size - offset),
+                content_type="application/offset+octet-stream",
+                headers={**_TUS, "Upload-Offset": str(offset)},
+                read_timeout_s=UPLOAD_SILENCE_S + file.size / SLOWEST_HASH_BYTES_S,
+                connect_timeout_s=SEND_TIMEOUT_S,
             )
         )
 

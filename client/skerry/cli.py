@@ -11,6 +11,7 @@ from skerry.commands.device import device
 from skerry.commands.login import login
 from skerry.commands.model import model
 from skerry.commands.module import module
+from skerry.commands.service import service
 from skerry.commands.telemetry import telemetry
 from skerry.commands.up import up
 from skerry.session import INTERRUPTED
@@ -39,7 +40,7 @@ def skerry() -> None:
     """
 
 
-for _command in (up, demo, login, model, module, device, deployment, telemetry):
+for _command in (up, demo, login, model, service, module, device, deployment, telemetry):
     skerry.add_command(_command)
 
 

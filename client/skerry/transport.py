@@ -8,9 +8,9 @@ import json
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any, TypeVar
 
 import requests
@@ -45,6 +45,30 @@ _PASSING = frozenset({502, 503, 504})
 _KINDS = {kind.code: kind for kind in family()}
 
 
+class Pieces:
+    """A body of known length that is made while it is sent.
+
+    Args:
+        pieces: Its bytes.
+        size: How many.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], size: int) -> None:
+        self._pieces = pieces
+        self._size = size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def __len__(self) -> int:
+        return self._size
+
+    def close(self) -> None:
+        """Let go of what the pieces are made from."""
+        if isinstance(self._pieces, Generator):
+            self._pieces.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request to the cloud.
@@ -53,17 +77,21 @@ class Request:
         method: HTTP method.
         path: Path and no query, such as ``/v1/models``.
         query: Parameters; those that are None are left out.
-        body: Bytes, or a factory of a file that is opened anew for each try.
+        body: Bytes, or a factory of a file or of pieces, which is called anew for each try.
         content_type: Media type of the body.
+        headers: Further headers.
         read_timeout_s: Longest silence, in seconds.
+        connect_timeout_s: Longest that connecting, or sending one piece of the body, may take.
     """
 
     method: str
     path: str
     query: Mapping[str, str | int | float | Sequence[str] | None] | None = None
-    body: bytes | Callable[[], IO[bytes]] | None = None
+    body: bytes | Callable[[], IO[bytes] | Pieces] | None = None
     content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
     read_timeout_s: float = READ_TIMEOUT_S
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
 
 
 class Transport:
@@ -106,6 +134,15 @@ class Transport:
         """
         with self.open(request):
             pass
+
+    def headers(self, request: Request) -> Mapping[str, str]:
+        """Carry out ``request`` and return the headers of its answer.
+
+        Raises:
+            NetworkError, SkerryError: As ``ask``.
+        """
+        with self.open(request) as response:
+            return response.headers
 
     def exists(self, path: str) -> bool:
         """Tell whether ``path`` is there.
@@ -182,14 +219,18 @@ class Transport:
                 self.url + request.path,
                 params=dict(request.query or {}),
                 data=body,
-                headers={"Content-Type": request.content_type} if body is not None else {},
-                timeout=(CONNECT_TIMEOUT_S, request.read_timeout_s),
+                headers={**_content_type(request, body), **request.headers},
+                timeout=(request.connect_timeout_s, request.read_timeout_s),
                 allow_redirects=False,
                 stream=True,
             )
         finally:
             if body is not None and not isinstance(body, bytes):
                 body.close()
+
+
+def _content_type(request: Request, body: object) -> dict[str, str]:
+    return {} if body is None else {"Content-Type": request.content_type}
 
 
 class _Bearer(AuthBase):

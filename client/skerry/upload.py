@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated
@@ -13,11 +14,16 @@ from skerry.answers import File
 from skerry.api import Api
 from skerry.durable import check_writable, sync_folder, write_file
 from skerry.files import MODEL_MARKER, LocalFile, name_problem
+from skerry.sending import Sending
 from skerry_contract import shape
 from skerry_contract.errors import ConflictError, ContractError, DigestError, ModelError
 from skerry_contract.shape import Size, Text
 
 Count = Callable[[int], object]
+RESUMABLE_BYTES = 8 * 1024 * 1024
+"""From this size on a file is sent so that it can go on after an interruption."""
+AT_ONCE = 4
+"""Smaller files under way at a time."""
 MAX_MARKER_BYTES = 8 * 1024 * 1024
 
 
@@ -42,21 +48,37 @@ def upload(api: Api, files: Iterable[LocalFile], on_bytes: Count = lambda _count
     Args:
         api: The server.
         files: What to bring; two with the same content count as one.
-        on_bytes: Called with the size of each file that is there, sent or not.
+        on_bytes: Called, from several threads, with how many more bytes are there, sent or not;
+            less than 0 where a connection's end lost some that were counted.
 
     Raises:
         DigestError: A file changed while it was being sent.
-        NetworkError: The server went away.
+        DeadlineError: It goes too slowly to ever end.
+        NetworkError: The server went away; what it has of large files it keeps for a day.
     """
-    sent = present = 0
-    for file in {file.digest: file for file in files}.values():
-        if api.has_blob(file.digest):
-            present += file.size
-        else:
-            api.put_blob(file)
-            sent += file.size
-        on_bytes(file.size)
-    return Uploaded(sent, present)
+    different = {file.digest: file for file in files}.values()
+    total = sum(file.size for file in different)
+    small = [file for file in different if file.size < RESUMABLE_BYTES]
+    with ThreadPoolExecutor(AT_ONCE, "upload") as pool:
+        try:
+            tasks = [pool.submit(_put, api, file, on_bytes) for file in small]
+            sent = sum(task.result() for task in tasks)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    for file in different:
+        if file.size >= RESUMABLE_BYTES:
+            sent += Sending(api, file, on_bytes).run()
+    return Uploaded(sent, total - sent)
+
+
+def _put(api: Api, file: LocalFile, on_bytes: Count) -> int:
+    """Send a small file if the cloud lacks it; return how many bytes that was."""
+    present = api.has_blob(file.digest)
+    if not present:
+        api.put_blob(file)
+    on_bytes(file.size)
+    return 0 if present else file.size
 
 
 def download(

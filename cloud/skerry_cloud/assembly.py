@@ -32,6 +32,7 @@ from skerry_cloud.sweep import Sweep
 from skerry_cloud.telemetry import Telemetry
 from skerry_cloud.tokens import hash_token, provide_token
 from skerry_cloud.trust import provide_director
+from skerry_cloud.uploads import Uploads
 from skerry_contract.envelope import Trust
 
 CompileWith = Callable[[BlobStore, Path], Compile]
@@ -115,6 +116,7 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
     services = Services(
         database=database,
         blobs=blobs,
+        uploads=Uploads(data / "blobs" / "uploads", blobs, time.time),
         models=Models(database, blobs, time.time),
         modules=Modules(database, time.time),
         builds=Builds(database, blobs, compile_with(blobs, data / "caches"), sweep, time.time),

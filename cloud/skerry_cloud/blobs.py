@@ -212,6 +212,21 @@ class BlobStore:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)
 
+    def adopt(self, path: Path, digest: Digest) -> None:
+        """Make a finished file of this disk a blob; its bytes were verified by the caller.
+
+        Raises:
+            OSError: It could not be done; the file is as it was.
+        """
+        if self._touch(self.path(digest)):
+            path.unlink()
+            return
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            self._name(handle, path, digest)
+        finally:
+            os.close(handle)
+
     def delete(self, digest: str) -> None:
         """Remove a blob; removing what is not here is harmless."""
         self.path(digest).unlink(missing_ok=True)
@@ -246,12 +261,15 @@ class BlobStore:
                 f"{blob.size} bytes that should be {expected} are {blob.digest}",
                 remedy="Send them again; they changed on the way, or while they were read.",
             )
-        target = self.path(blob.digest)
-        if self._touch(target):
+        if self._touch(self.path(blob.digest)):
             return
         file.flush()
-        os.fchmod(file.fileno(), 0o444)
-        os.fsync(file.fileno())
+        self._name(file.fileno(), temporary, blob.digest)
+
+    def _name(self, handle: int, temporary: Path, digest: Digest) -> None:
+        target = self.path(digest)
+        os.fchmod(handle, 0o444)
+        os.fsync(handle)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(target)
         for folder in (target.parent, target.parent.parent):

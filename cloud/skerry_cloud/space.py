@@ -46,6 +46,12 @@ def told(what: str) -> Iterator[None]:
         raise
 
 
+def free_bytes(folder: Path) -> int:
+    """Return how many bytes this process may still store on the disk of ``folder``."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 def has_room(folder: Path) -> bool:
     """Tell whether ``SPARE_BYTES`` can be had in ``folder`` now; they are given back at once.
 

@@ -24,7 +24,7 @@ from skerry_scorer.metrics import Metrics
 from skerry_scorer.routes import Routes
 from skerry_scorer.scoring import Scoring
 from skerry_scorer.settings import Limits, Settings
-from skerry_scorer.sockets import listen_unix, write_durably
+from skerry_scorer.sockets import listen_unix, take_over, write_durably
 from skerry_scorer.sources import make_sources
 from skerry_scorer.traces import Tracing
 from skerry_scorer.worker import Worker
@@ -153,6 +153,8 @@ class Host:
                 backlog=_BACKLOG,
                 reuse_port=settings.shared_port,
             )
+            if settings.shared_port:
+                take_over(listener)
             listener.setblocking(False)
             address, port = listener.getsockname()[:2]
             await self._add(listener, self._routes.answer_network)

@@ -3,12 +3,36 @@
 import os
 import socket
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MAX_SOCKET_PATH_BYTES = 107
 """Longest path that ``sun_path`` takes, its closing zero left out (unix(7))."""
+
+
+_SO_ATTACH_REUSEPORT_CBPF = 51
+"""From asm-generic/socket.h."""
+_SECOND = struct.pack("=HBBI", 0x06, 0, 0, 1)
+"""Classic BPF: return 1, the index of the socket that joined second."""
+
+
+def take_over(listener: socket.socket) -> None:
+    """Send all new connections of a shared port to ``listener``, the second one to listen there.
+
+    The first one can then accept what waits for it, and close without turning anybody away. Where
+    it is alone, or Linux knows no such thing, connections go where they would go anyway.
+
+    Source: socket(7), ``SO_ATTACH_REUSEPORT_CBPF``, Linux 4.5.
+    """
+    import ctypes  # noqa: PLC0415 - modules on devices never need it
+
+    program = ctypes.create_string_buffer(_SECOND, len(_SECOND))
+    # struct sock_fprog: the number of instructions, and where they are.
+    about = struct.pack("@HP", 1, ctypes.addressof(program))
+    with suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, about)
 
 
 @contextmanager

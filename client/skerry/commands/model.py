@@ -9,6 +9,7 @@ from skerry.answers import Model
 from skerry.api import ModelChange, ModelFilter
 from skerry.commands.arguments import MODEL_NAME, pairs, pairs_text, which_model
 from skerry.commands.model_convert import convert_model
+from skerry.commands.model_deploy import deploy, package
 from skerry.commands.model_profile import profile
 from skerry.commands.model_register import register
 from skerry.findings import resources_text, told
@@ -26,6 +27,8 @@ def model() -> None:
 model.add_command(register)
 model.add_command(convert_model)
 model.add_command(profile)
+model.add_command(deploy)
+model.add_command(package)
 
 
 @model.command("list", epilog="Example: skerry model list --tag task=text --framework Onnx")

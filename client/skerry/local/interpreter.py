@@ -25,6 +25,14 @@ from skerry_contract.errors import DeadlineError, EnvironmentFileError, RuntimeF
 INSTALL_S = 3600.0
 """Seconds that installing an environment may take."""
 Progress = Callable[[str], object]
+_BUILDS = {
+    "onnxruntime": ("onnxruntime-gpu",),
+    "opencv-python": ("opencv-python-headless", "opencv-contrib-python"),
+    "opencv-python-headless": ("opencv-python", "opencv-contrib-python-headless"),
+    "tensorflow": ("tensorflow-cpu", "tensorflow-intel", "tensorflow-macos"),
+    "xgboost": ("xgboost-cpu",),
+}
+"""Other names of what is the same software for a scorer, by the name that people ask for."""
 
 
 def unmet(lines: Sequence[str], installed: Mapping[str, str]) -> list[str]:
@@ -79,7 +87,9 @@ def _is_met(line: str, installed: Mapping[str, str]) -> bool:
         raise EnvironmentFileError(f"{line!r:.120}: {error}") from error
     if wanted.marker is not None and not wanted.marker.evaluate():
         return True
-    version = installed.get(canonicalize_name(wanted.name))
+    name = canonicalize_name(wanted.name)
+    known = (installed.get(each) for each in (name, *_BUILDS.get(name, ())))
+    version = next(filter(None, known), None)
     if version is None or wanted.extras:
         return False  # whether an extra is there cannot be seen from outside
     return wanted.specifier.contains(version, prereleases=True)

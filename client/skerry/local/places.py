@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from skerry.answers import File
 from skerry.api import Api
+from skerry.files import MODEL_MARKER
 from skerry.upload import download
 
 
@@ -47,7 +49,16 @@ class Places:
         folder = self.cache / "models" / hashlib.sha256(listed.encode()).hexdigest()[:32]
         if not folder.exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            download(api, files, folder, force=False, on_bytes=lambda _count: None)
+            with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as scratch:
+                made = Path(scratch, "model")
+                download(api, files, made, force=False, on_bytes=lambda _count: None)
+                (made / MODEL_MARKER).unlink()  # a scorer sees the model's own files only
+                try:
+                    made.rename(folder)
+                except OSError:
+                    # Who was quicker has put the same files there.
+                    if not folder.exists():
+                        raise
         return folder
 
 

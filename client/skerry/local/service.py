@@ -36,6 +36,8 @@ MAX_RECORD_BYTES = 1024 * 1024
 INIT_S = 600.0
 """Seconds that ``init()`` may take unless the caller says otherwise."""
 _LOOK_S = 0.02
+_HAND_OVER_S = 0.05
+"""Seconds in which the old host gets the requests of those who had connected to it."""
 _LOCK_S = INIT_S + 60.0
 _TAIL_LINES = 40
 
@@ -142,7 +144,17 @@ class LocalService:
                 self._end_all(but=before.generation)
                 raise
             self._write(wanted)
+            time.sleep(_HAND_OVER_S)
             self._end_all(but=wanted.generation)
+
+    def move(self, record: Record, port: int) -> None:
+        """Serve ``record`` on another port; nothing serves until it is ready.
+
+        Raises:
+            ConflictError: The port is taken; what served before goes on.
+        """
+        check_port(port)
+        self.deploy(replace(record, port=port))
 
     def reload(self, *, deadline_s: float = INIT_S) -> None:
         """Serve the source folder as it is now.

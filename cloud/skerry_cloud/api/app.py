@@ -2,7 +2,16 @@
 
 from fastapi import FastAPI
 
-from skerry_cloud.api import deployments, devices, distribution, errors, models, registry, telemetry
+from skerry_cloud.api import (
+    deployments,
+    devices,
+    distribution,
+    errors,
+    models,
+    registry,
+    telemetry,
+    uploads,
+)
 from skerry_cloud.api.bodies import BodyLimit
 from skerry_cloud.api.services import Services
 
@@ -21,6 +30,6 @@ def make_app(services: Services) -> FastAPI:
     app.state.services = services
     errors.add_handlers(app)
     app.add_middleware(BodyLimit)
-    for routes in (registry, models, devices, deployments, telemetry, distribution):
+    for routes in (registry, models, uploads, devices, deployments, telemetry, distribution):
         app.include_router(routes.router)
     return app

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
 """Largest body that is not a blob; a folder of some ten thousand files fits."""
-BLOBS = "/v1/blobs/"
+BLOBS = ("/v1/blobs/", "/v1/uploads/")
 WHOLE_BODY_S = 120.0
 SILENCE_S = 60.0
 """Longest pause within the body of a blob."""

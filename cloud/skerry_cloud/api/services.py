@@ -16,6 +16,7 @@ from skerry_cloud.publisher import Publisher
 from skerry_cloud.registry.models import Models
 from skerry_cloud.registry.modules import Modules
 from skerry_cloud.telemetry import Telemetry
+from skerry_cloud.uploads import Uploads
 from skerry_contract.envelope import Trust
 
 
@@ -52,6 +53,7 @@ class Services:
 
     database: Database
     blobs: BlobStore
+    uploads: Uploads
     models: Models
     modules: Modules
     builds: Builds

@@ -39,7 +39,8 @@ _WANTED = (
 _UNWANTED = (
     "debconf dpkg libacl1 libcom-err2 libdb5.3 libgssapi-krb5-2 libk5crypto3 libkeyutils1 "
     "libkrb5-3 libkrb5support0 libmd0 libncursesw6 libnsl2 libpcre2-8-0 libreadline8 libselinux1 "
-    "libtinfo6 libtirpc-common libtirpc3 libzstd1 mawk openssl readline-common tar"
+    "libtinfo6 libtirpc-common libtirpc3 libzstd1 mawk openssl readline-common tar "
+    "libpython3-stdlib media-types python3 python3-minimal python3-pkg-resources python3.11"
 )
 _UNWANTED_EXTENSIONS = ("_curses", "_curses_panel", "_dbm", "nis", "readline")
 _KEPT_ETC = ("etc/debian_version", "etc/host.conf", "etc/mime.types", "etc/os-release")
@@ -47,6 +48,9 @@ _KEPT_PROGRAMS = ("usr/bin/python3.11",)
 _UNWANTED_FOLDERS = frozenset(
     ("binfmt.d", "games", "gconv", "include", "lib2to3", "locale", "pydoc_data", "sbin", "test")
 )
+# Debian lets people choose between libraries; without that choice, what is there is taken.
+_CHOSEN = ("blas/libblas.so.3", "lapack/liblapack.so.3")
+_PYTHON_PACKAGES = "usr/lib/python3/dist-packages"
 _MERGED = ("bin", "lib", "lib64", "sbin")
 # Mount points, and folders that later layers fill: a read-only root must have them already.
 _FOLDERS = (
@@ -83,7 +87,7 @@ def base_layer(
     """
     home = folder / platform.debian
     home.mkdir(parents=True, exist_ok=True)
-    packages = _packages(Apt(home / "apt", platform), home / "packages.json", progress, now=now)
+    packages = _packages(platform, home, progress, now=now)
     names = [f"{p.name}={p.version}:{p.architecture}" for p in packages]
 
     def fill(layer: LayerWriter) -> None:
@@ -95,7 +99,7 @@ def base_layer(
             Apt(home / "apt", platform).download(packages, debs)
             for deb in sorted(debs.iterdir()):
                 _unpack_package(deb, root)
-            _finish(root, progress)
+            _finish(root, platform, progress)
             _write(layer, root)
 
     title = f"Debian with Python 3.11 for {platform.architecture}"
@@ -127,14 +131,37 @@ def place(name: str) -> str | None:
     return name if name.startswith("usr/lib") or name in _KEPT_ETC else None
 
 
-def _packages(apt: Apt, record: Path, progress: Progress, *, now: float) -> list[Package]:
+def python_packages(platform: Platform, folder: Path) -> dict[str, str]:
+    """Return the packages, as the package index calls them, of the base made last, with versions.
+
+    Args:
+        platform: Platform of the base.
+        folder: What ``base_layer`` was given.
+    """
+    known = _recall(folder / platform.debian / "packages.json")
+    versions = {package.name: package.version for package in known[1]} if known else {}
+    return {
+        name: _upstream(versions[debian])
+        for debian, name in platform.python_packages
+        if debian in versions
+    }
+
+
+def _upstream(version: str) -> str:
+    """Return the author's version: ``1:1.24.2-1+deb12u1`` is ``1.24.2``."""
+    return version.rpartition(":")[2].partition("-")[0]
+
+
+def _packages(platform: Platform, home: Path, progress: Progress, *, now: float) -> list[Package]:
     """Return the packages to take: those of today, or the last ones if Debian is away."""
+    record = home / "packages.json"
     known = _recall(record)
     if known is not None and 0 <= now - known[0] < MAX_AGE_S:
         return known[1]
     progress("asking Debian for its newest packages")
     try:
-        planned = apt.plan(_WANTED)
+        wanted = [*_WANTED, *(debian for debian, _ in platform.python_packages)]
+        planned = Apt(home / "apt", platform).plan(wanted)
     except NetworkError as error:
         if known is None:
             raise
@@ -177,7 +204,7 @@ def _unpack_package(deb: Path, root: Path) -> None:
     note.write_text(facts, encoding="utf-8")
 
 
-def _finish(root: Path, progress: Progress) -> None:
+def _finish(root: Path, platform: Platform, progress: Progress) -> None:
     for name in _MERGED:
         (root / "usr" / name).mkdir(parents=True, exist_ok=True)
         (root / name).symlink_to(f"usr/{name}")
@@ -188,7 +215,13 @@ def _finish(root: Path, progress: Progress) -> None:
     for name in _FOLDERS.split():
         (root / name).mkdir(parents=True, exist_ok=True)
     _bundle_certificates(root)
-    compile_tree(root / "usr/lib/python3.11", "usr/lib/python3.11", progress)
+    libraries = root / "usr/lib" / platform.triplet
+    for name in _CHOSEN:
+        if (libraries / name).exists():
+            (libraries / Path(name).name).symlink_to(name)
+    for name in ("usr/lib/python3.11", _PYTHON_PACKAGES):
+        if (root / name).is_dir():
+            compile_tree(root / name, name, progress)
 
 
 def _bundle_certificates(root: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from skerry_cloud.blobs import BlobStore
 from skerry_cloud.compiler import content, environment_file
-from skerry_cloud.compiler.base import base_layer
+from skerry_cloud.compiler.base import base_layer, python_packages
 from skerry_cloud.compiler.entry_script import check_entry_script
 from skerry_cloud.compiler.environment import Tools, environment_layer, find_uv
 from skerry_cloud.compiler.environment_file import Requirements, read_environment
@@ -19,7 +19,7 @@ from skerry_cloud.compiler.layers import SCRATCH, LayerShelf
 from skerry_cloud.compiler.platforms import Platform, find_platform
 from skerry_cloud.compiler.reports import store_reports
 from skerry_cloud.compiler.request import BuildRequest, Image, Layer, Progress, check_request
-from skerry_cloud.compiler.trial import try_module
+from skerry_cloud.compiler.trial import find_how, try_module
 from skerry_contract.errors import ConflictError, EnvironmentFileError
 
 
@@ -75,10 +75,14 @@ def compile_module(
         layers = _layers(_Place(request, blobs, caches, progress), platform, wanted, host)
         reports = store_reports(request, layers, blobs, caches / "inventories")
         image = store_image(request, platform, layers, reports, blobs)
-        if request.check_init and platform.is_here:
-            try_module(request, image, blobs, caches / "trees", progress)
+        how = find_how(platform) if request.check_init else None
+        if how:
+            try_module(request, image, blobs, caches / "trees", progress, how=how)
         elif request.check_init:
-            progress(f"init() was not tried: {platform.name} does not run on this machine")
+            progress(
+                f"init() was not tried: {platform.name} does not run on this machine; "
+                f"with qemu-user-static and bubblewrap it would"
+            )
     progress(f"{request.reference} for {platform.name} is {image.digest}")
     return image
 
@@ -101,9 +105,11 @@ def _layers(place: _Place, platform: Platform, wanted: Requirements, host: Path)
     shelf = LayerShelf(caches / "layers", blobs)
     tools = Tools(find_uv(), caches / "uv", caches / "environments")
     tools.folder.mkdir(exist_ok=True)
+    base = base_layer(platform, shelf, caches / "base", progress, now=time.time())
+    provided = python_packages(platform, caches / "base")
     found = [
-        base_layer(platform, shelf, caches / "base", progress, now=time.time()),
-        environment_layer(wanted, platform, shelf, tools, progress),
+        base,
+        environment_layer(wanted, platform, shelf, tools, progress, provided),
         content.host_layer(host, shelf, progress),
         *(content.model_layer(model, blobs, shelf, progress) for model in request.models),
         content.code_layer(request.files, blobs, shelf, progress),

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,6 +20,8 @@ from skerry_cloud.compiler.layers import SCRATCH, LayerShelf, LayerWriter, repla
 from skerry_cloud.compiler.platforms import Platform
 from skerry_cloud.compiler.programs import Finished, run
 from skerry_cloud.compiler.request import Layer, Progress
+from skerry_cloud.compiler.stand_in import provide, stand_in
+from skerry_cloud.compiler.wheels import Wheel, ask_index, blamed, describe
 from skerry_contract.errors import EnvironmentFileError, NetworkError
 
 ENVIRONMENT_FOLDER = "opt/skerry/env"
@@ -63,7 +65,12 @@ def find_uv() -> Path:
 
 
 def environment_layer(
-    wanted: Requirements, platform: Platform, shelf: LayerShelf, tools: Tools, progress: Progress
+    wanted: Requirements,
+    platform: Platform,
+    shelf: LayerShelf,
+    tools: Tools,
+    progress: Progress,
+    provided: Mapping[str, str],
 ) -> Layer | None:
     """Return the layer with what ``wanted`` asks for, or None if that is nothing.
 
@@ -73,6 +80,7 @@ def environment_layer(
         shelf: Where layers are remembered.
         tools: What to install with.
         progress: Is told what takes time.
+        provided: Packages with their versions that the base brings already.
 
     Raises:
         EnvironmentFileError: There is no set of wheels for the platform that satisfies it.
@@ -81,8 +89,10 @@ def environment_layer(
     """
     if not wanted.lines:
         return None
-    lock = _lock(wanted, platform, tools, progress)
+    lock = _lock(wanted, platform, tools, progress, provided)
     count = len(re.findall(r"^[A-Za-z0-9]", lock, re.MULTILINE))
+    if not count:
+        return None
 
     def fill(layer: LayerWriter) -> None:
         progress(f"installing {count} packages for {platform.name}")
@@ -124,9 +134,16 @@ def kept_records(record: str) -> str:
     )
 
 
-def _lock(wanted: Requirements, platform: Platform, tools: Tools, progress: Progress) -> str:
+def _lock(
+    wanted: Requirements,
+    platform: Platform,
+    tools: Tools,
+    progress: Progress,
+    provided: Mapping[str, str],
+) -> str:
     """Return every package with version and hashes; asked for once per text and platform."""
-    facts = json.dumps([platform.uv, PYTHON, wanted.lines, wanted.indexes])
+    target = platform.uv or platform.name
+    facts = json.dumps([target, PYTHON, wanted.lines, wanted.indexes, *sorted(provided.items())])
     record = tools.folder / f"{hashlib.sha256(facts.encode()).hexdigest()}.lock"
     if record.is_file():
         return record.read_text(encoding="utf-8")
@@ -141,9 +158,11 @@ def _lock(wanted: Requirements, platform: Platform, tools: Tools, progress: Prog
             "-o",
             lock,
         ]
+        options += provide(provided, platform, Path(scratch))
         done = _uv(tools, "compile", platform, [*wanted.indexes, *options, source], _RESOLVE_S)
         if done.code != 0:
-            raise _failure("resolved", platform, done)
+            had = [_brought(name, provided) for name in blamed(done.output) if name in provided]
+            raise _failure("resolved", platform, done, had or _had(wanted, platform, tools, done))
         text = lock.read_text(encoding="utf-8")
     replace_file(record, text.encode())
     return text
@@ -168,14 +187,54 @@ def _uv(
     timeout_s: float,
 ) -> Finished:
     # Building a source package would run its author's code on this machine.
-    target = ["--only-binary", ":all:", "--python-version", PYTHON, "--python-platform"]
-    quiet = ["--no-progress", "--no-config", "--python", sys.executable]
+    target: list[str | Path] = ["--only-binary", ":all:", "--python-version", PYTHON, "--python"]
+    if platform.uv:
+        target += [sys.executable, "--python-platform", platform.uv]
+    else:
+        target += [stand_in(tools.folder, platform.machines[0])]
     command: list[str | Path] = [tools.uv, "pip", verb, "--cache-dir", tools.cache]
-    command += [*quiet, *target, platform.uv, *arguments]
+    command += ["--no-progress", "--no-config", *target, *arguments]
     return run(command, timeout_s=timeout_s, cwd=tools.folder)
 
 
-def _failure(verb: str, platform: Platform, done: Finished) -> EnvironmentFileError | NetworkError:
+def _brought(name: str, provided: Mapping[str, str]) -> str:
+    return f"the base brings {name} {provided[name]}, for there is no wheel of it"
+
+
+def _had(wanted: Requirements, platform: Platform, tools: Tools, done: Finished) -> list[str]:
+    """Return in sentences what the index has of the packages that could not be resolved."""
+    told = []
+    for name in blamed(done.output):
+        found: list[Wheel] = []
+        is_known = False
+        try:
+            for url in _indexes(wanted, tools):
+                wheels = ask_index(url, name)
+                is_known = is_known or wheels is not None
+                found += wheels or []
+        except OSError:
+            continue  # What uv said is told in any case.
+        told.append(
+            describe(name, found, platform, PYTHON)
+            if is_known
+            else f"the package index has no package {name}"
+        )
+    return told
+
+
+def _indexes(wanted: Requirements, tools: Tools) -> list[str]:
+    """Return the addresses that uv asks for packages; its defaults are known to itself only."""
+    options = ["--offline", "--no-config", "--no-header", "--quiet", "--emit-index-url"]
+    with tempfile.NamedTemporaryFile(dir=tools.folder, prefix=SCRATCH, suffix=".txt") as nothing:
+        command: list[str | Path] = [tools.uv, "pip", "compile", *options, *wanted.indexes]
+        command += ["--python", sys.executable, nothing.name]
+        done = run(command, timeout_s=60.0, cwd=tools.folder)
+    return re.findall(r"^--(?:extra-)?index-url (\S+)", done.output, re.MULTILINE)
+
+
+def _failure(
+    verb: str, platform: Platform, done: Finished, had: Sequence[str] = ()
+) -> EnvironmentFileError | NetworkError:
     if "No solution found" not in done.output and _AWAY.search(done.output):
         return NetworkError(
             f"the environment for {platform.name} could not be {verb}: {explain(done.output)}",
@@ -183,7 +242,8 @@ def _failure(verb: str, platform: Platform, done: Finished) -> EnvironmentFileEr
             detail=done.output[-4000:],
         )
     return EnvironmentFileError(
-        f"the environment cannot be {verb} for {platform.name}: {explain(done.output)}",
+        f"the environment cannot be {verb} for {platform.name}: "
+        + "; ".join([*had, explain(done.output)]),
         remedy=f"Ask for versions that have wheels for Python {PYTHON} on {platform.name}.",
         detail=done.output[-4000:],
     )

@@ -73,6 +73,7 @@ def config_of(request: BuildRequest, platform: Platform, layers: Sequence[Layer]
     variables = environment_of(request)
     return {
         "architecture": platform.architecture,
+        **({"variant": platform.variant} if platform.variant else {}),
         "os": "linux",
         "created": _CREATED,
         "config": {

@@ -58,7 +58,7 @@ def export_layout(image: Image, reference: Reference, blobs: BlobStore, target: 
 
 
 def _index(image: Image, reference: Reference) -> dict[str, Any]:
-    system, _, architecture = image.platform.partition("/")
+    parts = dict(zip(("os", "architecture", "variant"), image.platform.split("/"), strict=False))
     return {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
@@ -67,7 +67,7 @@ def _index(image: Image, reference: Reference) -> dict[str, Any]:
                 "mediaType": MANIFEST_TYPE,
                 "digest": image.digest,
                 "size": image.size,
-                "platform": {"os": system, "architecture": architecture},
+                "platform": parts,
                 "annotations": {"org.opencontainers.image.ref.name": str(reference.version)},
             }
         ],

@@ -11,12 +11,16 @@ class Platform:
     """One platform.
 
     Attributes:
-        name: ``os/architecture``, as OCI writes it.
+        name: ``os/architecture``, or with ``/variant``, as OCI writes it.
         debian: Debian's name of the architecture.
         triplet: Name of its library folders.
         loader: Its dynamic loader, below the root.
-        uv: Name of the platform for uv: the C library of the base is the limit.
-        machines: What ``uname -m`` says on it.
+        uv: Name of the platform for uv: the C library of the base is the limit; "" where uv
+            knows none.
+        machines: What ``uname -m`` says on it; the first is also what wheels call it.
+        emulator: The program of Debian's ``qemu-user-static`` that runs it elsewhere.
+        python_packages: Debian's Python packages that its base brings, with their name on the
+            package index, for want of wheels.
     """
 
     name: str
@@ -25,11 +29,18 @@ class Platform:
     loader: str
     uv: str
     machines: tuple[str, ...]
+    emulator: str
+    python_packages: tuple[tuple[str, str], ...] = ()
 
     @property
     def architecture(self) -> str:
-        """The second half of the name."""
-        return self.name.partition("/")[2]
+        """The second part of the name."""
+        return self.name.split("/")[1]
+
+    @property
+    def variant(self) -> str:
+        """The third part of the name; "" where it has none."""
+        return "".join(self.name.split("/")[2:])
 
     @property
     def is_here(self) -> bool:
@@ -45,6 +56,7 @@ PLATFORMS = (
         loader="usr/lib64/ld-linux-x86-64.so.2",
         uv="x86_64-manylinux_2_36",
         machines=("x86_64", "amd64"),
+        emulator="qemu-x86_64-static",
     ),
     Platform(
         name="linux/arm64",
@@ -53,6 +65,17 @@ PLATFORMS = (
         loader="usr/lib/ld-linux-aarch64.so.1",
         uv="aarch64-manylinux_2_36",
         machines=("aarch64", "arm64"),
+        emulator="qemu-aarch64-static",
+    ),
+    Platform(
+        name="linux/arm/v7",
+        debian="armhf",
+        triplet="arm-linux-gnueabihf",
+        loader="usr/lib/ld-linux-armhf.so.3",
+        uv="",
+        machines=("armv7l",),
+        emulator="qemu-arm-static",
+        python_packages=(("python3-numpy", "numpy"),),
     ),
 )
 

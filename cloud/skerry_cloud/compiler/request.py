@@ -66,7 +66,7 @@ class BuildRequest:
     Attributes:
         name: Name of the module.
         version: Its version, from 1.
-        platform: ``linux/amd64`` or ``linux/arm64``.
+        platform: ``linux/amd64``, ``linux/arm64`` or ``linux/arm/v7``.
         models: Models, each of which becomes a layer.
         files: The scorer's folder: the entry script and what lies beside it.
         entry_script: Path of the script with ``init()`` and ``run()`` in ``files``.

@@ -21,12 +21,12 @@ from typing import IO, Any
 
 from skerry_cloud.blobs import CHUNK, BlobStore
 from skerry_cloud.compiler.layers import SCRATCH
-from skerry_cloud.compiler.platforms import find_platform
+from skerry_cloud.compiler.platforms import Platform, find_platform
 from skerry_cloud.compiler.programs import kill_group
 from skerry_cloud.compiler.request import MODELS_FOLDER, BuildRequest, FileEntry, Image, Progress
 from skerry_cloud.compiler.trees import prune, unpack_layer
 from skerry_cloud.compiler.trial_command import Trees, plain_command, sandbox_command
-from skerry_contract.errors import GoldenError, InitFailedError, RuntimeFailedError
+from skerry_contract.errors import GoldenError, InitFailedError, RuntimeFailedError, SkerryError
 
 DEADLINE_S = 180.0
 """Seconds for ``init()`` and the golden set together."""
@@ -44,10 +44,25 @@ class How:
     Attributes:
         sandboxed: Under bubblewrap, else as a plain child.
         deadline_s: Seconds that it may take in all.
+        data_bytes: Memory that each of its processes may write to.
+        emulator: Program that runs it, where this machine cannot.
     """
 
     sandboxed: bool
     deadline_s: float = DEADLINE_S
+    data_bytes: int = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
+    emulator: Path | None = None
+
+
+def find_how(platform: Platform) -> How | None:
+    """Return how this machine can try a module of ``platform``, or None if it cannot at all."""
+    if platform.is_here:
+        return How(sandboxed=sandbox_works())
+    emulator = shutil.which(platform.emulator)
+    # As a plain child, an emulated program would look for its files on this machine.
+    if emulator is None or not sandbox_works():
+        return None
+    return How(sandboxed=True, emulator=Path(emulator))
 
 
 def try_module(
@@ -57,33 +72,47 @@ def try_module(
     trees: Path,
     progress: Progress,
     *,
-    how: How | None = None,
+    how: How,
 ) -> None:
     """Run ``init()`` and the golden set of ``image`` in a child process.
 
+    An emulator may crash or hang where the device does not: under one, only what the script or the
+    golden set itself says counts, and the rest is told.
+
     Args:
         request: What the image was made of.
-        image: The image, for the platform of this machine.
+        image: The image.
         blobs: Where it is.
         trees: Where unpacked layers are kept between builds.
         progress: Is told what takes time.
-        how: By default under bubblewrap if that works here, for at most ``DEADLINE_S``.
+        how: Under what, and within which limits.
 
     Raises:
         InitFailedError: The script could not be imported, or ``init()`` raised or took too long.
         GoldenError: The module answers its golden set differently.
         RuntimeFailedError: The image's own Python cannot be started here.
     """
-    how = how or How(sandboxed=sandbox_works())
     with tempfile.TemporaryDirectory(dir=trees.parent, prefix=SCRATCH) as scratch:
         parts = _lay_out(request, image, blobs, trees, Path(scratch), copy=not how.sandboxed)
-        progress("trying init()" if how.sandboxed else "trying init() without a sandbox")
+        progress(f"trying init(){_aside(how)}")
         make = sandbox_command if how.sandboxed else plain_command
-        command, variables = make(request, find_platform(image.platform), parts)
+        command, variables = make(request, find_platform(image.platform), parts, how.emulator)
+        limits = ["prlimit", "--core=0", f"--data={how.data_bytes}"]
         trial = _Trial(request, parts, time.monotonic() + how.deadline_s)
-        with _started(command, variables, parts.app) as (child, tail):
-            trial.wait_for_init(child, tail)
-            trial.check_golden(progress)
+        with _started([*limits, *command], variables, parts.app) as (child, tail):
+            try:
+                trial.wait_for_init(child, tail)
+                trial.check_golden(progress)
+            except _UnjudgedError as error:
+                if how.emulator is None:
+                    raise error.meaning from error
+                progress(f"not checked: {error.meaning.text}, under {how.emulator.name}")
+
+
+def _aside(how: How) -> str:
+    return (f" under {how.emulator.name}" if how.emulator else "") + (
+        "" if how.sandboxed else " without a sandbox"
+    )
 
 
 def sandbox_works() -> bool:
@@ -92,6 +121,14 @@ def sandbox_works() -> bool:
     with suppress(OSError, subprocess.TimeoutExpired):
         return subprocess.run(command, capture_output=True, check=False, timeout=10).returncode == 0
     return False
+
+
+class _UnjudgedError(Exception):
+    """A trial ended without a word of the script or the golden set, which may be an emulator's."""
+
+    def __init__(self, meaning: SkerryError) -> None:
+        super().__init__(meaning.text)
+        self.meaning = meaning
 
 
 class _Trial:
@@ -111,8 +148,10 @@ class _Trial:
                 if self._ask("GET", "/skerry/status", timeout_s=5.0).get("ready") is True:
                     return
             time.sleep(_LOOK_S)
-        raise InitFailedError(
-            f"{subject}: init() had not returned in time", remedy=_SKIP, detail=tail()
+        raise _UnjudgedError(
+            InitFailedError(
+                f"{subject}: init() had not returned in time", remedy=_SKIP, detail=tail()
+            )
         )
 
     def check_golden(self, progress: Progress) -> None:
@@ -121,8 +160,8 @@ class _Trial:
             left_s = max(1.0, self._deadline - time.monotonic())
             answer = self._ask("POST", "/skerry/golden", timeout_s=left_s)
         except (OSError, http.client.HTTPException) as error:
-            raise GoldenError(
-                f"{self._request.reference} did not answer its golden set: {error}"
+            raise _UnjudgedError(
+                GoldenError(f"{self._request.reference} did not answer its golden set: {error}")
             ) from error
         if answer.get("passed") is True:
             return
@@ -148,17 +187,22 @@ class _Trial:
             connection.close()
         return value if isinstance(value, dict) else {}
 
-    def _ended(self, status: int, output: str) -> InitFailedError | RuntimeFailedError:
+    def _ended(self, status: int, output: str) -> InitFailedError | _UnjudgedError:
+        inside = self._parts.as_in_image
         try:
             with (self._parts.run / "failure.json").open("rb") as file:
                 failure = json.loads(file.read(_ANSWER_BYTES))
             text, detail = str(failure["text"]), str(failure.get("detail") or output)
         except (OSError, ValueError, KeyError, TypeError):
-            text, detail = f"the module ended with status {status} before init() returned", output
-        inside = self._parts.as_in_image
-        return InitFailedError(
-            f"{self._request.reference}: {inside(text)}", remedy=_SKIP, detail=inside(detail)
-        )
+            return _UnjudgedError(
+                self._failed(
+                    f"the module ended with status {status} before init() returned", inside(output)
+                )
+            )
+        return self._failed(inside(text), inside(detail))
+
+    def _failed(self, text: str, detail: str) -> InitFailedError:
+        return InitFailedError(f"{self._request.reference}: {text}", remedy=_SKIP, detail=detail)
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -13,6 +13,7 @@ Command = tuple[list[str], dict[str, str]]
 """Program with arguments, and all its variables."""
 _RUN_FOLDER = "run/skerry"
 _SCRATCH = "tmp"
+_EMULATOR = f"/{_SCRATCH}/.emulator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,9 @@ class Trees:
         return text
 
 
-def sandbox_command(request: BuildRequest, platform: Platform, trees: Trees) -> Command:
+def sandbox_command(
+    request: BuildRequest, platform: Platform, trees: Trees, emulator: Path | None
+) -> Command:
     """Return how to start the module under bubblewrap: read-only, without network, as its user."""
     del platform
     mounts = [("--ro-bind", trees.base, "")]
@@ -56,16 +59,23 @@ def sandbox_command(request: BuildRequest, platform: Platform, trees: Trees) -> 
     bound = [word for kind, source, place in mounts for word in (kind, str(source), f"/{place}")]
     system = ["--proc", "/proc", "--dev", "/dev", "--tmpfs", f"/{_SCRATCH}"]
     system += ["--chdir", f"/{APP_FOLDER}"]
+    start = list(ENTRYPOINT)
+    if emulator:
+        system += ["--ro-bind", str(emulator.resolve()), _EMULATOR]
+        start.insert(0, _EMULATOR)
     apart = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     user = ["--uid", "65532", "--gid", "65532"]
     variables = {**environment_of(request), "SKERRY_RUN_DIR": f"/{_RUN_FOLDER}"}
     set_all = [word for item in variables.items() for word in ("--setenv", *item)]
     words = ["bwrap", *bound, *system, *apart, *user, "--clearenv", *set_all]
-    return [*words, *ENTRYPOINT], {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+    return [*words, *start], {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
-def plain_command(request: BuildRequest, platform: Platform, trees: Trees) -> Command:
+def plain_command(
+    request: BuildRequest, platform: Platform, trees: Trees, emulator: Path | None
+) -> Command:
     """Return how to start the module as a child, through the image's own dynamic loader."""
+    del emulator
     environment = trees.environment / ENVIRONMENT_FOLDER if trees.environment else None
     folders = [trees.host / HOST_FOLDER, environment, trees.app]
     variables = environment_of(request)

@@ -9,7 +9,7 @@ from skerry_contract.desired import ModuleSpec
 from skerry_contract.errors import NotFoundError
 from skerry_contract.manifest import Manifest
 
-_MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,18 @@ def init():
 def run(data):
     return {"python": sys.version_info[:2]}
 """
+ARMV7 = "linux/arm/v7"
+SOLVES = {
+    "score.py": """
+import numpy, tflite_runtime.interpreter
+def init():
+    assert numpy.__version__ == "1.24.2"
+def run(data):
+    return {"x": numpy.linalg.solve([[2.0, 0.0], [0.0, 4.0]], [1.0, 1.0])}
+""",
+    "golden/any.txt": "",
+    "golden.json": '[{"input": "golden/any.txt", "expect": {"x": [0.5, 0.25]}}]',
+}
 ON_ANOTHER_SERVER = """
 import sys
 from pathlib import Path
@@ -200,18 +212,17 @@ def test_a_changed_script_is_one_small_new_layer(build: Build, blobs: BlobStore)
     assert second.layers[-1].size < 1000
 
 
-def test_the_other_platform_is_compiled_without_running_anything_of_it(
-    build: Build, blobs: BlobStore, log: list[str], tmp_path: Path
+def test_another_platform_is_compiled_without_running_anything_of_it(
+    build: Build, blobs: BlobStore, tmp_path: Path
 ) -> None:
+    platform, machine = ELSEWHERE, {"linux/arm64": 183, "linux/amd64": 62}[ELSEWHERE]
     files = stored(blobs, {**SCORER, "environment.txt": "pillow==11.0.0"})
-    image = build(platform=ELSEWHERE, files=files, environment="environment.txt")
-    assert f"init() was not tried: {ELSEWHERE} does not run on this machine" in log
-    assert document(blobs, image.config)["architecture"] == find_platform(ELSEWHERE).architecture
+    image = build(platform=platform, files=files, environment="environment.txt", check_init=False)
+    assert document(blobs, image.config)["architecture"] == find_platform(platform).architecture
     tree = unpacked(image, blobs, tmp_path)
-    machine = {"linux/arm64": 183, "linux/amd64": 62}[ELSEWHERE]
     binaries = [
         tree / "usr/bin/python3.11",
-        tree / find_platform(ELSEWHERE).loader,
+        tree / find_platform(platform).loader,
         *(tree / "opt/skerry/env/PIL").glob("*.so"),
     ]
     assert len(binaries) > 3
@@ -219,6 +230,53 @@ def test_the_other_platform_is_compiled_without_running_anything_of_it(
         header = binary.read_bytes()[:20]
         assert header[:4] == b"\x7fELF"
         assert int.from_bytes(header[18:20], "little") == machine, binary
+
+
+def test_armv7_takes_its_wheels_from_the_index_and_numpy_from_debian(
+    build: Build, blobs: BlobStore, log: list[str]
+) -> None:
+    files = {**SOLVES, "environment.txt": "tflite-runtime==2.14.0\nnumpy>=1.23\n"}
+    image = build(platform=ARMV7, files=stored(blobs, files), environment="environment.txt")
+    assert "trying init() under qemu-arm-static" in log
+    assert "checking the golden set" in log
+    assert not [line for line in log if line.startswith("not checked")]
+    config = document(blobs, image.config)
+    assert (config["architecture"], config["variant"]) == ("arm", "v7")
+    assert [layer.kind for layer in image.layers][:2] == ["base", "environment"]
+
+
+def test_what_goes_wrong_under_an_emulator_is_told_as_elsewhere(
+    build: Build, blobs: BlobStore
+) -> None:
+    golden = '[{"input": "golden/four.txt", "expect": {"length": 9}}]'
+    with pytest.raises(GoldenError, match=r"golden/four\.txt"):
+        build(platform=ELSEWHERE, files=stored(blobs, {**SCORER, "golden.json": golden}))
+    files = stored(blobs, {"score.py": "def init():\n    open('none')\ndef run(d): 1\n"})
+    with pytest.raises(InitFailedError, match="none") as caught:
+        build(platform=ELSEWHERE, files=files)
+    assert "line 2, in init" in caught.value.detail
+
+
+def test_a_crash_under_an_emulator_may_be_its_own_and_refuses_nothing(
+    build: Build, blobs: BlobStore, log: list[str]
+) -> None:
+    script = "import os\ndef init():\n    os.abort()\ndef run(d): 1\n"
+    build(platform=ELSEWHERE, files=stored(blobs, {"score.py": script}))
+    [told] = [line for line in log if line.startswith("not checked: ")]
+    assert "ended with status" in told
+    assert find_platform(ELSEWHERE).emulator in told
+
+
+def test_an_init_that_takes_too_much_memory_fails_where_it_asks(
+    build: Build, root: Path, blobs: BlobStore
+) -> None:
+    script = "def init():\n    bytearray(1 << 30)\ndef run(data): pass\n"
+    files = stored(blobs, {"score.py": script})
+    image = build(files=files, check_init=False)
+    request, how = doubling(blobs, files=files), How(sandboxed=True, data_bytes=512 << 20)
+    with pytest.raises(InitFailedError, match="MemoryError") as caught:
+        try_module(request, image, blobs, root / "caches/trees", print, how=how)
+    assert "line 2, in init" in caught.value.detail
 
 
 @pytest.mark.parametrize("sandboxed", [True, False], ids=["bubblewrap", "plain child"])
@@ -298,8 +356,10 @@ def test_another_golden_answer_is_refused_with_its_case(build: Build, blobs: Blo
 @pytest.mark.parametrize(
     ("text", "platform", "said"),
     [
-        ("no-such-package-of-skerry==1\n", HERE, "no-such-package-of-skerry"),
-        ("tflite-runtime==1.0\n", ELSEWHERE, "tflite-runtime"),
+        ("no-such-package-of-skerry==1\n", HERE, "has no package no-such-package-of-skerry"),
+        ("tflite-runtime==1.0\n", "linux/arm64", r"in these versions: 2\.14\.0;"),
+        ("ai-edge-litert\n", ARMV7, r"no wheel for Python 3\.11 on linux/arm/v7.*aarch64"),
+        ("numpy==1.26.4\n", ARMV7, r"the base brings numpy 1\.24\.2"),
         ("six==1.17.0\nsix==1.16.0\n", HERE, "six"),
     ],
 )

@@ -57,13 +57,15 @@ def test_where_the_script_finds_its_models(places: tuple[str, ...], folder: str)
         ("numpy==1.26.*", True),
         ("numpy>=2", False),
         ("pillow", False),
+        ("tensorflow==2.15.*", True),
+        ("tensorflow>=2.16", False),
         ("numpy[extra]", False),
         ("pillow; python_version < '3'", True),
         ("numpy==1.26.4 --hash=sha256:00", True),
     ],
 )
 def test_what_an_interpreter_lacks(line: str, met: bool) -> None:  # noqa: FBT001
-    assert unmet([line], {"numpy": "1.26.4"}) == ([] if met else [line])
+    assert unmet([line], {"numpy": "1.26.4", "tensorflow-cpu": "2.15.1"}) == ([] if met else [line])
 
 
 def test_nonsense_is_named() -> None:

@@ -1,0 +1,185 @@
+"""Models and a scorer as a module on devices: built, and pushed with a deployment of its own."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from skerry.answers import Deployment, DeviceProgress
+from skerry.api import Api
+from skerry.deploying import Order, registered
+from skerry.module_build import start_build
+from skerry.package import ModelPackage
+from skerry_contract import shape
+from skerry_contract.errors import (
+    ConflictError,
+    ContractError,
+    DeadlineError,
+    ManifestError,
+    NotFoundError,
+    RuntimeFailedError,
+    UnauthorizedError,
+)
+from skerry_contract.manifest import RunSettings, Target
+
+if TYPE_CHECKING:
+    from skerry.webservice import Webservice
+
+SETTLED = frozenset({"committed", "refused", "superseded"})
+"""Phases that a device does not leave by itself."""
+POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeConfiguration:
+    """Deploy as a module on devices.
+
+    Attributes:
+        devices: Ids of the devices.
+        platforms: What to build for; empty for what the devices report.
+        settings: Fields of a module in a deployment manifest.
+    """
+
+    devices: tuple[str, ...]
+    platforms: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def checked(
+        cls, devices: Sequence[str], platforms: Sequence[str], settings: Mapping[str, Any]
+    ) -> "EdgeConfiguration":
+        """Return the configuration.
+
+        Raises:
+            ManifestError: A setting is unknown or wrong, or ``devices`` are no ids.
+        """
+        if isinstance(devices, str):
+            raise ManifestError("expected a list of ids", ("devices",))
+        try:
+            shape.read(Target, {"devices": list(devices)}, strict=True)
+            shape.read(RunSettings, dict(settings), strict=True)
+        except ContractError as error:
+            raise ManifestError(error.reason, error.path, subject="edge deployment") from error
+        return cls(tuple(devices), tuple(platforms), dict(settings))
+
+    def deploy(self, order: Order) -> "Webservice":
+        """Build the module, which takes a while, and push its deployment."""
+        from skerry.webservice import EdgeModule  # noqa: PLC0415 - it imports this module
+
+        if order.workspace is None:
+            raise UnauthorizedError(
+                "devices are reached through a server", remedy="Pass Workspace.from_config()."
+            )
+        api = order.workspace.api
+        if not order.overwrite and Fleet(api, order.name).exists():
+            raise ConflictError(
+                f"there is a deployment {order.name}",
+                remedy="Pass overwrite=True (--overwrite) to push its next version.",
+            )
+        for note in order.source.notes:
+            order.say(note)
+        models = [model.id for model in registered(order.models)]
+        platforms = self.platforms or _reported(api, self.devices)
+        build = start_build(api, order.name, models, order.source, platforms)
+        package = ModelPackage(order.workspace, build)
+        package.wait_for_creation(show_output=True, show=order.say)
+        made = package.module()
+        api.push(self.manifest(order, f"{made.name}:{made.version}"))
+        return EdgeModule(order.workspace, order.name)
+
+    def manifest(self, order: Order, image: str) -> bytes:
+        """Return the deployment manifest for a module that was built."""
+        env = {**order.source.env, **self.settings.get("env", {})}
+        module = {**self.settings, **({"env": env} if env else {}), "image": image}
+        document = {
+            "schema": 1,
+            "name": order.name,
+            "target": {"devices": list(self.devices)},
+            "modules": {order.name: module},
+        }
+        return json.dumps(document, indent=2).encode()
+
+
+class Fleet:
+    """How far the devices are with the latest version of one deployment.
+
+    Args:
+        api: The server.
+        name: Name of the deployment.
+    """
+
+    def __init__(self, api: Api, name: str) -> None:
+        self.api = api
+        self._name = name
+
+    def exists(self) -> bool:
+        """Tell whether there is such a deployment."""
+        return any(one.name == self._name for one in self.api.deployments())
+
+    def latest(self) -> Deployment:
+        """Return it.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        return self.api.deployment(self._name, None)
+
+    def state(self) -> str:
+        """Return what it is like, in one word."""
+        try:
+            return state_of(self.latest().devices)
+        except NotFoundError:
+            return "deleted"
+
+    def wait(self, timeout_s: float, say: Callable[[str], object]) -> None:
+        """Wait until all devices run it; tell of each device's steps.
+
+        Raises:
+            RuntimeFailedError: A device refused it.
+            DeadlineError: A device is not there in time.
+        """
+        deadline, told = time.monotonic() + timeout_s, dict[str, str]()
+        while True:
+            found = self.latest()
+            for one in found.devices:
+                if told.get(one.device) != one.phase:
+                    told[one.device] = one.phase
+                    say(f"{one.device}: {one.phase}")
+            waiting = [one for one in found.devices if one.phase not in SETTLED]
+            if not waiting:
+                _check_all_run(found)
+                return
+            if time.monotonic() > deadline:
+                names = ", ".join(f"{one.device} ({one.phase}, {one.presence})" for one in waiting)
+                raise DeadlineError(
+                    f"{found.name}:{found.version} is not settled in time: {names}",
+                    remedy="It stays wanted. See 'skerry device show', or wait longer.",
+                )
+            time.sleep(POLL_S)
+
+
+def state_of(devices: Sequence[DeviceProgress]) -> str:
+    """Return what a deployment is like, in one word, given how far its devices are."""
+    phases = {one.phase for one in devices}
+    if "refused" in phases:
+        return "Failed"
+    return "Healthy" if phases <= {"committed"} else "Transitioning"
+
+
+def _check_all_run(found: Deployment) -> None:
+    for one in found.devices:
+        if one.phase != "committed":
+            why = one.failure
+            raise RuntimeFailedError(
+                f"{one.device} has {one.phase} {found.name}:{found.version}"
+                + (f": {why.text}" if why else ""),
+                remedy=(why.remedy if why else "") or f"See: skerry device show {one.device}.",
+                detail=why.detail if why else "",
+            )
+
+
+def _reported(api: Api, devices: Sequence[str]) -> tuple[str, ...]:
+    """Return the platforms that the devices say they are, those that say nothing left out."""
+    found = (api.device(device).caps for device in devices)
+    return tuple(sorted({caps.platform for caps in found if caps is not None}))

@@ -1,0 +1,108 @@
+"""A module that is built and deployed nowhere."""
+
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from skerry.answers import Build, Module
+from skerry.explained import explained
+from skerry.transport import error_from
+from skerry.workspace import Workspace
+from skerry_contract.errors import ConflictError, DeadlineError
+
+POLL_S = 0.5
+BUILD_S = 3600.0
+"""Seconds that building a module may take unless the caller says otherwise."""
+_STATES = {"running": "Running", "succeeded": "Succeeded", "failed": "Failed"}
+
+
+class ModelPackage:
+    """A module in the making.
+
+    Args:
+        workspace: The server that builds it.
+        build: The build as it has begun.
+        generate_dockerfile: Whether a folder for ``docker build`` is wanted, not an image.
+    """
+
+    def __init__(
+        self, workspace: Workspace, build: Build, *, generate_dockerfile: bool = False
+    ) -> None:
+        self._workspace = workspace
+        self._build = build
+        self._lines = {line.n: line.text for line in build.log}
+        self.package_type = "DockerBuildContext" if generate_dockerfile else "DockerImage"
+
+    @property
+    def state(self) -> str:
+        """``Running``, ``Succeeded`` or ``Failed``, as it is at this moment."""
+        self._look()
+        return _STATES[self._build.state]
+
+    @property
+    def location(self) -> str:
+        """Where any OCI client finds it, once it is built: ``host:port/name:version``."""
+        made = self.module()
+        return f"{urlsplit(self._workspace.url).netloc}/{made.name}:{made.version}"
+
+    @explained()
+    def module(self) -> Module:
+        """Return the module that was made.
+
+        Raises:
+            ConflictError: It is not built yet.
+            SkerryError: The build failed; the kind of error is the one that it named.
+        """
+        self._look()
+        if self._build.state == "failed":
+            raise error_from(
+                {"error": self._build.error}, fallback=f"build {self._build.id} failed"
+            )
+        if self._build.module is None:
+            raise ConflictError("it is not built yet", remedy="Call wait_for_creation() first.")
+        return self._build.module
+
+    @explained()
+    def wait_for_creation(
+        self,
+        show_output: bool = False,  # noqa: FBT001, FBT002 - the original's parameter
+        *,
+        timeout_s: float = BUILD_S,
+        show: Callable[[str], object] = print,
+    ) -> None:
+        """Wait until it is built.
+
+        Args:
+            show_output: Whether the lines of the build's log are shown as they come.
+            timeout_s: Seconds that it may take.
+            show: Shows a line.
+
+        Raises:
+            DeadlineError: It takes longer; the build goes on.
+            SkerryError: The build failed; the kind of error is the one that it named.
+        """
+        deadline, shown, pause_s = time.monotonic() + timeout_s, 0, 0.05
+        while True:
+            self._look()
+            for number in sorted(n for n in self._lines if n > shown):
+                shown = number
+                if show_output:
+                    show(self._lines[number])
+            if self._build.state != "running":
+                self.module()
+                return
+            if time.monotonic() > deadline:
+                raise DeadlineError(f"build {self._build.id} was not done within {timeout_s:g} s")
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, POLL_S)
+
+    def get_logs(self) -> str:
+        """Return the build's log up to now."""
+        self._look()
+        return "\n".join(text for _, text in sorted(self._lines.items()))
+
+    def _look(self) -> None:
+        if self._build.state == "running":
+            after = max(self._lines, default=0)
+            self._build = self._workspace.api.build(self._build.id, after)
+            self._lines |= {line.n: line.text for line in self._build.log}
