@@ -214,6 +214,9 @@ def tell(results: Results, seen: Seen) -> None:
                 if name != "skerry":
                     theirs = seen.median(case, name, what)
                     results.add(f"{case}: skerry / {name}: {what}", ours / theirs, "x")
+                    used = [seen.median(case, n, f"cpu c={connections}") for n in (name, "skerry")]
+                    text = f"{case}: {name} / skerry: cpu c={connections}"
+                    results.add(text, used[0] / used[1], "x")
             results.add(f"{case}: skerry / in process: {what}", ours / bare, "x")
 
 

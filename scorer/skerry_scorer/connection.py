@@ -9,17 +9,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from skerry_scorer.answers import error_answer
 from skerry_scorer.wire import Answer, Request, RequestReader, WireError, encode
 
 log = logging.getLogger(__name__)
-
-REQUEST_S = 120.0
-"""Seconds in which a request must have come, from its first byte to its last."""
-IDLE_S = 75.0
-"""Seconds that a connection may stay open without a request, and an answer stay unread."""
 
 LINGER_S = 2.0
 """Seconds that a refused client may go on sending before the connection is cut."""
@@ -41,6 +37,19 @@ Handler = Callable[[Request, Deliver], Answer | Pending]
 """Answers a request at once, or delivers its answer later, once, unless it is cancelled."""
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long clients are waited for.
+
+    Attributes:
+        request_s: Seconds in which a request must have come, from its first byte to its last.
+        idle_s: Seconds that a connection may stay open without a request, and an answer unread.
+    """
+
+    request_s: float = 120.0
+    idle_s: float = 75.0
+
+
 class Connections:
     """The open connections of one listener.
 
@@ -48,11 +57,15 @@ class Connections:
         handle: Answers one request.
         max_body_bytes: Longest request body.
         max_connections: Connections beyond it are answered with 503 and closed.
+        patience: How long clients are waited for.
     """
 
-    def __init__(self, handle: Handler, *, max_body_bytes: int, max_connections: int) -> None:
+    def __init__(
+        self, handle: Handler, *, max_body_bytes: int, max_connections: int, patience: Patience
+    ) -> None:
         self.handle = handle
         self.max_body_bytes = max_body_bytes
+        self.patience = patience
         self._max_connections = max_connections
         self._open: set[Connection] = set()
         self._empty = asyncio.Event()
@@ -92,6 +105,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self._patience = connections.patience
         self._loop = asyncio.get_running_loop()
         self._reader = RequestReader(connections.max_body_bytes)
         self._answering: Pending | None = None
@@ -108,7 +122,7 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - stream listeners only
         self._transport = transport
         if self._connections.add(self):
-            self._wait(IDLE_S)
+            self._wait(self._patience.idle_s)
         else:
             self._refuse(503, "too many connections")
             self._close_when_read()
@@ -133,13 +147,13 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
             return
         if first_byte:
-            self._wait(REQUEST_S)
+            self._wait(self._patience.request_s)
         self._go_on()
 
     def pause_writing(self) -> None:
         """Take no further request until the client has read its answers."""
         self._writable = False
-        self._wait(IDLE_S)
+        self._wait(self._patience.idle_s)
 
     def resume_writing(self) -> None:
         """Go on with what had come meanwhile."""
@@ -206,7 +220,8 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return False
         self._transport.resume_reading()
-        self._wait(IDLE_S if self._reader.idle else REQUEST_S)
+        waiting_for = self._patience
+        self._wait(waiting_for.idle_s if self._reader.idle else waiting_for.request_s)
         return True
 
     def _refuse(self, status: int, text: str) -> None:
@@ -221,7 +236,7 @@ class Connection(asyncio.Protocol):
     def _close_when_read(self) -> None:
         # close() still writes out what is buffered; the timer ends a client that never reads it.
         self._transport.close()
-        self._wait(IDLE_S)
+        self._wait(self._patience.idle_s)
 
     # --- time -------------------------------------------------------------------------------
 
@@ -250,4 +265,5 @@ class Connection(asyncio.Protocol):
         if self._refused or self._reader.idle or not self._writable or self._transport.is_closing():
             self._transport.abort()
         else:
-            self._refuse(408, f"the request did not come within {REQUEST_S:g} s")
+            seconds = self._patience.request_s
+            self._refuse(408, f"the request did not come within {seconds:g} s")

@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 
 from skerry_scorer.agent_link import AgentLink, Results, StdoutResults
-from skerry_scorer.connection import Connections, Handler
+from skerry_scorer.connection import Connections, Handler, Patience
 from skerry_scorer.entry import InitFailedError, Scorer
 from skerry_scorer.exchange import Watch
 from skerry_scorer.feeder import Counts, Feeder
@@ -166,6 +166,7 @@ class Host:
             handler,
             max_body_bytes=limits.max_body_bytes,
             max_connections=limits.max_connections,
+            patience=Patience(limits.request_s, limits.idle_s),
         )
         loop = asyncio.get_running_loop()
         # A listening socket is served alike whatever its family: create_server asks for none.

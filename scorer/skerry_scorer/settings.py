@@ -48,6 +48,8 @@ class Limits:
         batch_size: Most items of one call of ``run_batch()``; 1 does without.
         batch_wait_s: How long the first item of a batch waits for others, in seconds.
         max_connections: HTTP connections at the same time, per listener.
+        request_s: Seconds in which a request must have come, from its first byte to its last.
+        idle_s: Seconds that a connection may stay open without a request, and an answer unread.
         drain_s: Seconds between SIGTERM and the end, at most.
     """
 
@@ -59,6 +61,8 @@ class Limits:
     batch_size: int = 1
     batch_wait_s: float = 0.002
     max_connections: int = 128
+    request_s: float = 120.0
+    idle_s: float = 75.0
     drain_s: float = 8.0
 
 
@@ -168,6 +172,9 @@ def _limits(env: Mapping[str, str]) -> Limits:
         run_threads=_number(env, "SKERRY_RUN_THREADS", default.run_threads, 1, 64),
         batch_size=_number(env, "SKERRY_BATCH_SIZE", default.batch_size, 1, 10_000),
         batch_wait_s=_number(env, "SKERRY_BATCH_WAIT_MS", 2, 0, 60_000) / 1000,
+        max_connections=_number(env, "SKERRY_MAX_CONNECTIONS", default.max_connections, 1, 100_000),
+        request_s=float(_number(env, "SKERRY_REQUEST_S", int(default.request_s), 1, 86_400)),
+        idle_s=float(_number(env, "SKERRY_IDLE_S", int(default.idle_s), 1, 86_400)),
         drain_s=float(_number(env, "SKERRY_DRAIN_S", int(default.drain_s), 0, 3600)),
     )
 

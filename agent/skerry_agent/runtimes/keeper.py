@@ -216,18 +216,29 @@ def _watch(child: int, group: int, ends: tuple[int, int], log: Log) -> int:
 
 def _signalled(numbers: bytes, child: int, group: int) -> bool:
     """Act on signals that came; return whether the module has ended."""
+    ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if ended is not None:
+        return True
     if signal.SIGTERM in numbers:
         _send(group, signal.SIGTERM)
     if signal.SIGUSR1 in numbers:
         # Only what runs in a sandbox: the sandbox itself ends after it, and leaves no zombie.
-        _send(group, signal.SIGKILL)
-    ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    return ended is not None
+        _kill(group)
+    return False
 
 
 def _send(group: int, number: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
+
+
+def _kill(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        # A sandbox names its child before that has a group of its own.
+        with suppress(ProcessLookupError):
+            os.kill(group, signal.SIGKILL)
 
 
 def _write(path: str, value: dict[str, Any]) -> None:

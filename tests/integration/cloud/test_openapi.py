@@ -7,7 +7,12 @@ import pytest
 from support.cloud_server import CloudServer
 from support.fuzzer import fuzz
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(300),
+    # What it judges is the same on each database, and takes a minute.
+    pytest.mark.parametrize("server", ["sqlite"], indirect=True, scope="module"),
+]
 
 
 def test_the_api_keeps_what_its_document_says(server: CloudServer, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.scorer_host import MakeHost, Reply, ScorerHost, eventually
+from support.scorer_host import MakeHost, Reply, ScorerHost, UnixConnection, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -199,3 +199,18 @@ def test_while_it_stops_what_is_under_way_is_answered_and_nobody_new_comes_in(
     join(threads)
     assert replies[0].status == 200
     assert host.wait() == 0
+
+
+def test_a_client_that_is_too_slow_is_told_and_the_others_are_answered(
+    make_host: MakeHost,
+) -> None:
+    host = make_host(SKERRY_REQUEST_S="1", SKERRY_IDLE_S="1", SKERRY_MAX_CONNECTIONS="5").ready()
+    slow, idle = (UnixConnection(host.run_dir / "host.sock") for _ in range(2))
+    for connection in (slow, idle):
+        connection.connect()
+    slow.sock.sendall(b"POST /score HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n1")
+    assert host.score(b"1").status == 200
+    assert slow.sock.recv(1000).startswith(b"HTTP/1.1 408 ")
+    assert idle.sock.recv(1000) == b""
+    for connection in (slow, idle):
+        connection.close()
