@@ -11,6 +11,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def lz4_frame(data: bytes) -> bytes:
     return b"\x04\x22\x4d\x18\x60\x40\x00" + struct.pack("<I", len(block)) + block + bytes(4)
 
 
-WRAPPINGS = {
+WRAPPINGS: dict[str, Callable[[bytes], dict[str, bytes]]] = {
     "under another extension": lambda trap: {"weights.tflite": trap},
     "in a zip": lambda trap: {"m.zip": zipped("inner/labels.txt", trap)},
     "in a zip in a zip": lambda trap: {"m": zipped("a.zip", zipped("b", trap))},
