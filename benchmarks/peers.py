@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,9 +119,9 @@ class Peer:
     path: str = "/score"
 
 
-def environments(folder: Path) -> dict[str, Path]:
+def environments(folder: Path, names: Iterable[str] = PACKAGES) -> dict[str, Path]:
     """Return the Python of each environment below ``folder``; make what is not there yet."""
-    return {name: _environment(folder, name, wanted) for name, wanted in PACKAGES.items()}
+    return {name: _environment(folder, name, PACKAGES[name]) for name in names}
 
 
 def model_folder(folder: Path, python: Path) -> Path:

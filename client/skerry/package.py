@@ -2,13 +2,18 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from skerry.answers import Build, Module
 from skerry.explained import explained
+from skerry.images.export import export
+from skerry.images.target import Target
+from skerry.output import Output
 from skerry.transport import error_from
 from skerry.workspace import Workspace
 from skerry_contract.errors import ConflictError, DeadlineError
+from skerry_contract.names import Reference
 
 POLL_S = 0.5
 BUILD_S = 3600.0
@@ -100,6 +105,29 @@ class ModelPackage:
         """Return the build's log up to now."""
         self._look()
         return "\n".join(text for _, text in sorted(self._lines.items()))
+
+    @explained()
+    def save(self, output_directory: str | Path, *, force: bool = False) -> str:
+        """Write it to disk once it is built, and return where.
+
+        Args:
+            output_directory: Folder. With ``generate_dockerfile`` it becomes one for ``docker
+                build``, else it gets the file ``image.tar`` for ``docker load``.
+            force: Replace what an earlier call has made.
+
+        Raises:
+            ConflictError: It is not built yet, or something is there already.
+            OSError: The disk said no.
+        """
+        made, folder = self.module(), Path(output_directory)
+        if self.package_type == "DockerBuildContext":
+            target = Target("dockerfile", folder)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            target = Target("docker-archive", folder / "image.tar")
+        which = Reference(made.name, made.version)
+        export(self._workspace.api, which, (target,), Output.standard("table"), force=force)
+        return str(target.path)
 
     def _look(self) -> None:
         if self._build.state == "running":

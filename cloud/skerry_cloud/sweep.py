@@ -14,6 +14,7 @@ from skerry_cloud.blobs import BlobStore, Stored
 from skerry_cloud.clock import Clock
 from skerry_cloud.compiler.reports import reports_named
 from skerry_cloud.database import Database, builds, model_files, module_images
+from skerry_cloud.registry.referrers import referrers_of
 from skerry_contract.errors import SkerryError
 
 log = logging.getLogger(__name__)
@@ -69,4 +70,6 @@ def _needed(connection: Connection, blobs: BlobStore) -> set[str]:
         needed.update((row.digest, manifest["config"]["digest"]))
         needed.update(layer["digest"] for layer in row.layers)
         needed.update(reports_named(manifest).values())
+        for one in referrers_of(row.digest, blobs):
+            needed.update(one.digests)
     return needed

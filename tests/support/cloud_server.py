@@ -23,6 +23,8 @@ from skerry_contract.errors import InitFailedError
 from support.waiting import eventually
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 def small_compiler(blobs: BlobStore, caches: Path) -> Compile:
@@ -41,12 +43,18 @@ def small_compiler(blobs: BlobStore, caches: Path) -> Compile:
         layers = [Layer(f.digest, f.size, "models", reused=False) for f in files]
         progress(f"{len(layers)} layers")
         about = blobs.put(b'{"bomFormat": "CycloneDX", "components": []}')
-        config = blobs.put(json.dumps({"os": "linux", "platform": platform}).encode())
+        about_root = {"type": "layers", "diff_ids": [layer.digest for layer in layers]}
+        system, _, machine = platform.partition("/")
+        about_image = {"os": system, "architecture": machine, "rootfs": about_root}
+        config = blobs.put(json.dumps(about_image).encode())
         manifest = {
             "schemaVersion": 2,
             "mediaType": _MANIFEST,
-            "config": {"digest": config.digest, "size": config.size},
-            "layers": [{"digest": layer.digest, "size": layer.size} for layer in layers],
+            "config": {"mediaType": _CONFIG, "digest": config.digest, "size": config.size},
+            "layers": [
+                {"mediaType": _LAYER, "digest": layer.digest, "size": layer.size}
+                for layer in layers
+            ],
             "annotations": {"io.skerry.sbom": about.digest},
         }
         stored = blobs.put(json.dumps(manifest).encode())

@@ -16,7 +16,7 @@ from skerry_cloud.api.auth import Anyone
 from skerry_cloud.api.ranges import blob_response
 from skerry_cloud.api.services import Services, Use
 from skerry_cloud.registry.modules import Module
-from skerry_cloud.registry.referrers import referrers_of
+from skerry_cloud.registry.referrers import store_referrers
 from skerry_contract import shape
 from skerry_contract.errors import NotFoundError, SkerryError
 from skerry_contract.names import check_digest
@@ -81,7 +81,7 @@ def list_referrers(
     """Return an index of what refers to an image: bill of materials, provenance, lock."""
     check_digest(digest)
     images = _images(services.modules.versions(name))
-    found = referrers_of(digest, services.blobs) if digest in images else ()
+    found = store_referrers(digest, services.blobs) if digest in images else ()
     chosen = [one.descriptor for one in found if artifact_type in ("", one.artifact_type)]
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": chosen}
     headers = {"OCI-Filters-Applied": "artifactType"} if artifact_type else {}
@@ -118,7 +118,7 @@ def _is_referrer(reference: str, images: Collection[str], services: Services) ->
         return False
     if subject not in images:
         return False
-    return reference in {one.blob.digest for one in referrers_of(subject, services.blobs)}
+    return reference in {one.blob.digest for one in store_referrers(subject, services.blobs)}
 
 
 def _index(module: Module) -> bytes:

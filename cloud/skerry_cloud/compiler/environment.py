@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from skerry_cloud.compiler.bytecode import compile_tree
 from skerry_cloud.compiler.environment_file import PYTHON, Requirements
 from skerry_cloud.compiler.layers import SCRATCH, LayerShelf, LayerWriter, replace_file
+from skerry_cloud.compiler.lock import gives_hashes, not_locked, with_given_hashes
 from skerry_cloud.compiler.platforms import Platform
 from skerry_cloud.compiler.programs import Finished, run
 from skerry_cloud.compiler.request import Layer, Progress
@@ -143,7 +144,8 @@ def _lock(
 ) -> str:
     """Return every package with version and hashes; asked for once per text and platform."""
     target = platform.uv or platform.name
-    facts = json.dumps([target, PYTHON, wanted.lines, wanted.indexes, *sorted(provided.items())])
+    marks = [*sorted(provided.items()), *(["own hashes"] if gives_hashes(wanted.lines) else [])]
+    facts = json.dumps([target, PYTHON, wanted.lines, wanted.indexes, *marks])
     record = tools.folder / f"{hashlib.sha256(facts.encode()).hexdigest()}.lock"
     if record.is_file():
         return record.read_text(encoding="utf-8")
@@ -163,9 +165,21 @@ def _lock(
         if done.code != 0:
             had = [_brought(name, provided) for name in blamed(done.output) if name in provided]
             raise _failure("resolved", platform, done, had or _had(wanted, platform, tools, done))
-        text = lock.read_text(encoding="utf-8")
+        text = _checked(lock.read_text(encoding="utf-8"), wanted, platform)
     replace_file(record, text.encode())
     return text
+
+
+def _checked(lock: str, wanted: Requirements, platform: Platform) -> str:
+    """Return a lock with the hashes that the file gives; refuse a file that locks only a part."""
+    besides = not_locked(lock, wanted.lines)
+    if besides:
+        raise EnvironmentFileError(
+            f"the environment locks each line with a hash and lacks, for {platform.name}: "
+            f"{', '.join(besides):.300}",
+            remedy="Add them with their hashes, or leave all hashes out.",
+        )
+    return with_given_hashes(lock, wanted.lines)
 
 
 def _install(
@@ -235,6 +249,13 @@ def _indexes(wanted: Requirements, tools: Tools) -> list[str]:
 def _failure(
     verb: str, platform: Platform, done: Finished, had: Sequence[str] = ()
 ) -> EnvironmentFileError | NetworkError:
+    if "Hash mismatch" in done.output:
+        return EnvironmentFileError(
+            f"the environment cannot be {verb} for {platform.name}: {explain(done.output)}",
+            remedy="The package index has another file than the one that was locked: do not take "
+            "it before you know why.",
+            detail=done.output[-4000:],
+        )
     if "No solution found" not in done.output and _AWAY.search(done.output):
         return NetworkError(
             f"the environment for {platform.name} could not be {verb}: {explain(done.output)}",

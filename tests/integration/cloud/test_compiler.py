@@ -20,7 +20,7 @@ from skerry_cloud.compiler.oci_layout import export_image, export_layout
 from skerry_cloud.compiler.platforms import find_platform
 from skerry_cloud.compiler.trees import unpack
 from skerry_cloud.compiler.trial import How, try_module
-from skerry_cloud.registry.referrers import referrers_of
+from skerry_cloud.registry.referrers import store_referrers
 from skerry_contract.errors import (
     ConflictError,
     ContractError,
@@ -373,6 +373,25 @@ def test_an_environment_that_cannot_be_had_is_named_with_its_platform(
     assert "error:" not in caught.value.text
 
 
+def test_hashes_of_the_file_hold_whatever_the_index_says(build: Build, blobs: BlobStore) -> None:
+    wrong = f"six==1.17.0 --hash=sha256:{64 * '0'}\n"
+    files = stored(blobs, {**SCORER, "environment.txt": wrong})
+    with pytest.raises(EnvironmentFileError, match="Hash mismatch") as caught:
+        build(files=files, environment="environment.txt")
+    assert "do not take it" in caught.value.remedy
+
+
+def test_a_lock_given_back_makes_the_same_layer(
+    build: Build, blobs: BlobStore, tmp_path: Path
+) -> None:
+    image = build(files=stored(blobs, WITH_PACKAGE), environment="environment.txt")
+    lock = (unpacked(image, blobs, tmp_path) / "opt/skerry/env/environment.lock").read_text()
+    again = build(
+        files=stored(blobs, {**SCORER, "environment.txt": lock}), environment="environment.txt"
+    )
+    assert again.layers[1] == replace(image.layers[1], reused=True)
+
+
 def test_what_cannot_be_compiled_is_refused_before_anything_is_made(
     build: Build, blobs: BlobStore, root: Path
 ) -> None:
@@ -457,7 +476,7 @@ def test_an_image_says_what_is_in_it(build: Build, blobs: BlobStore) -> None:
     assert lock.startswith("tqdm==4.67.1")
     labels = document(blobs, first.config)["config"]["Labels"]
     assert labels["io.skerry.models"] == "weights:3"
-    reports = {one.artifact_type: one for one in referrers_of(first.digest, blobs)}
+    reports = {one.artifact_type: one for one in store_referrers(first.digest, blobs)}
     said = document(blobs, reports["application/vnd.in-toto+json"].blob.digest)
     statement = document(blobs, said["layers"][0]["digest"])
     assert statement["subject"][0]["digest"]["sha256"] == first.digest.removeprefix("sha256:")

@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import time
 from typing import Any
 
 import pytest
 import requests
 
+from skerry_cloud.blobs import BlobStore
+from skerry_cloud.database import Database
+from skerry_cloud.sweep import Sweep
 from support.cloud_server import CloudServer
 
 pytestmark = pytest.mark.integration
@@ -190,3 +194,21 @@ def test_credentials_may_be_basic_with_any_user(server: CloudServer, module: Any
     assert requests.get(url, auth=("anyone", "wrong"), timeout=10).status_code == 401
     odd = {"Authorization": "Basic !!!"}
     assert requests.get(url, headers=odd, timeout=10).status_code == 401
+
+
+def test_what_is_said_of_an_image_outlives_every_sweep(server: CloudServer, module: Any) -> None:
+    data = server.settings.data
+    image = module["images"]["linux/amd64"]["digest"]
+    [listed] = server.get(f"/v2/pulled/referrers/{image}")["manifests"]
+    stray = server.upload(b"needed by nothing", "stray")["digest"]
+    url = server.settings.options.database
+    database = Database(url) if url else Database.in_file(data / "skerry.db")
+    blobs = BlobStore(data / "blobs")
+    try:
+        assert Sweep(database, blobs, grace_s=-1.0, clock=time.time)() > 0
+    finally:
+        database.close()
+    assert server.ask("GET", f"/v1/blobs/{stray}").status_code == 404
+    manifest = server.ask("GET", f"/v2/pulled/manifests/{listed['digest']}").json()
+    for part in (manifest["config"], *manifest["layers"]):
+        assert server.ask("GET", f"/v2/pulled/blobs/{part['digest']}").status_code == 200

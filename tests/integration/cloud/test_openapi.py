@@ -1,5 +1,6 @@
 """The API against its own OpenAPI document, by an independent fuzzer with a fixed seed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,13 @@ pytestmark = [
     # What it judges is the same on each database, and takes a minute.
     pytest.mark.parametrize("server", ["sqlite"], indirect=True, scope="module"),
 ]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudServer]:
+    """One server: what is judged here does not depend on its database."""
+    with CloudServer(tmp_path_factory.mktemp("data")) as running:
+        yield running
 
 
 def test_the_api_keeps_what_its_document_says(server: CloudServer, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_several_threads_call_run_at_the_same_time(make_host: MakeHost, tmp_path
 def test_requests_that_wait_are_scored_together_and_a_bad_one_fails_alone(
     make_host: MakeHost,
 ) -> None:
-    host = make_host(BATCHED, SKERRY_BATCH_SIZE="4", SKERRY_BATCH_WAIT_MS="2000").ready()
+    host = make_host(BATCHED, SKERRY_BATCH_SIZE="4", SKERRY_BATCH_WAIT_MS="1000").ready()
     bodies = [b"a", b"bad", b"c", b"d"]
     threads, replies = in_threads(host, bodies)
     join(threads)

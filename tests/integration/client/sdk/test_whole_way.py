@@ -216,6 +216,10 @@ def test_a_package_is_a_module_that_is_deployed_nowhere(ws: Workspace) -> None:
     assert package.state == "Succeeded"
     assert package.location.endswith("/sentiment-scorer:1")
     assert package.get_logs()
+    saved = package.save("saved")
+    assert (saved, Path(saved).is_file()) == ("saved/image.tar", True)
+    with pytest.raises(ConflictError):
+        package.save("saved")
 
 
 @pytest.mark.parametrize("name", ["Model", "Workspace", "Environment", "LocalWebservice"])
