@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from skerry_cloud.compiler.reports import reports_named
 from skerry_cloud.database import Database, devices
 from skerry_contract import shape
 from skerry_contract.envelope import Trust, verify
@@ -337,9 +338,10 @@ def test_bytes_that_nothing_needs_any_more_are_removed(tmp_path: Path) -> None:
         assert server.ask("DELETE", "/v1/models/going/1").status_code == 204
         eventually(lambda: weights[0]["digest"] not in stored())
         kept = stays["module"]["images"]["linux/amd64"]
-        config = server.ask("GET", f"/v2/staying/manifests/{kept['digest']}").json()["config"]
+        manifest = server.ask("GET", f"/v2/staying/manifests/{kept['digest']}").json()
+        config, reports = manifest["config"], reports_named(manifest).values()
         layers = {layer["digest"] for layer in kept["layers"]}
-        assert stored() == {young, asked, kept["digest"], config["digest"], *layers}
+        assert stored() == {young, asked, kept["digest"], config["digest"], *layers, *reports}
 
 
 def test_the_openapi_document_describes_every_route(server: CloudServer) -> None:
