@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from skerry_cloud.compiler.reports import reports_named
 from skerry_cloud.database import Database, devices
 from skerry_contract import shape
 from skerry_contract.envelope import Trust, verify
@@ -280,7 +281,7 @@ def test_every_error_has_the_same_form(server: CloudServer) -> None:
     refused(server.ask("GET", "/v1/nothing"), 404, "NOT_FOUND")
     refused(server.ask("PATCH", "/v1/models"), 405, "CONTRACT")
     refused(server.ask("GET", "/v1/telemetry?limit=0"), 400, "CONTRACT")
-    refused(server.ask("GET", "/v1/models/face/x"), 400, "CONTRACT")
+    refused(server.ask("GET", "/v1/models/face/x"), 400, "NAME")
     refused(server.ask("POST", "/v1/models", b"{" * 10), 400, "CONTRACT")
     refused(server.ask("POST", "/v1/devices", {"id": "x"}), 400, "CONTRACT")
     refused(server.ask("POST", "/v1/models", b"x" * (16 * 1024 * 1024 + 1)), 413, "CONTRACT")
@@ -337,9 +338,10 @@ def test_bytes_that_nothing_needs_any_more_are_removed(tmp_path: Path) -> None:
         assert server.ask("DELETE", "/v1/models/going/1").status_code == 204
         eventually(lambda: weights[0]["digest"] not in stored())
         kept = stays["module"]["images"]["linux/amd64"]
-        config = server.ask("GET", f"/v2/staying/manifests/{kept['digest']}").json()["config"]
+        manifest = server.ask("GET", f"/v2/staying/manifests/{kept['digest']}").json()
+        config, reports = manifest["config"], reports_named(manifest).values()
         layers = {layer["digest"] for layer in kept["layers"]}
-        assert stored() == {young, asked, kept["digest"], config["digest"], *layers}
+        assert stored() == {young, asked, kept["digest"], config["digest"], *layers, *reports}
 
 
 def test_the_openapi_document_describes_every_route(server: CloudServer) -> None:
