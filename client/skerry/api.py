@@ -108,6 +108,7 @@ class NewModule:
         environment: Path of the environment file among ``files``; empty for none.
         platforms: OCI platforms to build for.
         check: Whether to run ``init()`` and the golden set while building.
+        base: Digest of the uploaded image to build on, by platform; empty for Skerry's own.
     """
 
     name: str
@@ -117,6 +118,7 @@ class NewModule:
     environment: str
     platforms: Sequence[str]
     check: bool = True
+    base: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +264,7 @@ class Api:
             "environment": new.environment,
             "platforms": list(new.platforms),
             "check": new.check,
+            **({"base": dict(new.base)} if new.base else {}),
         }
         return self._transport.ask(Build, _post("/v1/modules", body))
 

@@ -6,6 +6,7 @@ entry_script = "score.py"
 environment = "environment.txt"
 platforms = ["linux/amd64"]
 leave_out = ["samples"]
+base = "registry.example.org/team/python:3.11"
 """
 
 import platform
@@ -38,6 +39,7 @@ class Recipe:
         environment: The file that says what it needs; empty for nothing.
         platforms: What to build for.
         leave_out: Files and folders beside the entry script that stay out of the module.
+        base: Image to build on, as ``skerry module import`` names one; Skerry's own if None.
     """
 
     name: Name | None = None
@@ -46,6 +48,7 @@ class Recipe:
     environment: RelativePath | None = None
     platforms: Annotated[tuple[Platform, ...], Size(0, 8)] = ()
     leave_out: Annotated[tuple[RelativePath, ...], Size(0, 100)] = ()
+    base: Annotated[str, Text(max_length=1024)] | None = None
 
 
 def read(path: Path) -> Recipe:

@@ -18,11 +18,13 @@ from skerry_cloud.blobs import BlobStore
 from skerry_cloud.clock import Clock
 from skerry_cloud.database import Database, build_lines, builds, next_number
 from skerry_cloud.registry.files import MAX_FILES, File, check_files
+from skerry_cloud.registry.imports import read_image
 from skerry_cloud.registry.models import Model, find_model, find_to_build
 from skerry_cloud.registry.modules import Image, Module, find_module, insert_module
 from skerry_contract import shape
 from skerry_contract.errors import (
     ConflictError,
+    EnvironmentFileError,
     NoSpaceError,
     NotFoundError,
     ScorerError,
@@ -30,7 +32,7 @@ from skerry_contract.errors import (
 )
 from skerry_contract.manifest import ModelText, Name
 from skerry_contract.messages import MAX_DETAIL_CHARS
-from skerry_contract.names import Reference, parse_model_reference
+from skerry_contract.names import DIGEST, Reference, parse_model_reference
 from skerry_contract.shape import Size, Text
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ PAGE_LINES = 1000
 """Lines that one answer holds."""
 
 State = Literal["running", "succeeded", "failed"]
+_Platform = Annotated[str, Text(r"linux/[a-z0-9]+(/[a-z0-9]+)?", 40, "an OCI platform")]
+_DigestText = Annotated[str, Text(DIGEST, 71, "'sha256:' and 64 hex digits")]
 _Path = Annotated[str, Text(max_length=1024)]
 
 
@@ -62,6 +66,8 @@ class BuildOrder:
         environment: Path of the environment file among ``files``; empty for none.
         platforms: OCI platforms to build for.
         check: Whether to run ``init()`` and the golden set while building.
+        base: Digest of the manifest of the image to build on, by platform; it was uploaded with
+            its config and layers. Empty for Skerry's own base.
     """
 
     name: Name
@@ -70,10 +76,11 @@ class BuildOrder:
     models: Annotated[tuple[ModelText, ...], Size(0, 100)] = ()
     environment: _Path = ""
     platforms: Annotated[
-        tuple[Annotated[str, Text(r"linux/[a-z0-9]+(/[a-z0-9]+)?", 40, "an OCI platform")], ...],
+        tuple[_Platform, ...],
         Size(1, 8),
     ] = ("linux/amd64",)
     check: bool = True
+    base: Annotated[Mapping[str, _DigestText], Size(0, 8)] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +181,13 @@ class Builds:
 
         Raises:
             ModelError, ScorerError, NotFoundError: The order names what is not there.
+            EnvironmentFileError: A platform has no base, or one of another platform.
+            ContractError: A base is no image that a device could unpack.
             ConflictError: Too many builds are waiting already.
         """
         check_files(order.files, self._blobs, owner=f"module {order.name}")
         _check_scripts(order)
+        _check_base(order, self._blobs)
         with self._database.write() as connection:
             named = [parse_model_reference(text) for text in order.models]
             models = [find_to_build(connection, which) for which in named]
@@ -330,6 +340,23 @@ def _check_scripts(order: BuildOrder) -> None:
             raise ScorerError(
                 f"module {order.name}: there is no {role} {path!r}",
                 remedy=f"These files were sent: {', '.join(sorted(paths)[:20])}.",
+            )
+
+
+def _check_base(order: BuildOrder, blobs: BlobStore) -> None:
+    if order.base and set(order.base) != set(order.platforms):
+        raise EnvironmentFileError(
+            f"module {order.name} is built for {', '.join(order.platforms)}, "
+            f"and its base is for {', '.join(sorted(order.base))}",
+            remedy="Name a base for each platform, and for no other.",
+        )
+    for platform, digest in order.base.items():
+        of = read_image(digest, blobs, runs=False).platform
+        # Images for arm64 may name the only variant that there is.
+        if of not in (platform, f"{platform}/v8"):
+            raise EnvironmentFileError(
+                f"the base {digest} is for {of}, not for {platform}",
+                remedy=f"Name an image for {platform}.",
             )
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from skerry_cloud import compiler
 from skerry_cloud.blobs import BlobStore
 from skerry_cloud.builds import Compile, Job
-from skerry_cloud.compiler import BuildRequest, FileEntry, ModelFiles
+from skerry_cloud.compiler import BaseImage, BuildRequest, FileEntry, ModelFiles
+from skerry_cloud.compiler.request import Layer as BuiltLayer
 from skerry_cloud.registry.files import File
+from skerry_cloud.registry.imports import read_image
 from skerry_cloud.registry.modules import Image, Layer
 from skerry_contract.names import Digest
 
@@ -16,14 +18,14 @@ def compiler_into(blobs: BlobStore, caches: Path) -> Compile:
     """Return what compiles jobs into ``blobs``, keeping what can be used again in ``caches``."""
 
     def compile_image(job: Job, platform: str, progress: Callable[[str], None]) -> Image:
-        made = compiler.compile_module(_request(job, platform), blobs, caches, progress)
+        made = compiler.compile_module(_request(job, platform, blobs), blobs, caches, progress)
         layers = [Layer(one.digest, one.size, one.kind, one.reused) for one in made.layers]
         return Image(made.digest, made.size, tuple(layers))
 
     return compile_image
 
 
-def _request(job: Job, platform: str) -> BuildRequest:
+def _request(job: Job, platform: str, blobs: BlobStore) -> BuildRequest:
     models = [
         ModelFiles(
             model.reference.name,
@@ -34,6 +36,7 @@ def _request(job: Job, platform: str) -> BuildRequest:
         )
         for model in job.models
     ]
+    base = job.order.base.get(platform)
     return BuildRequest(
         name=job.reference.name,
         version=job.reference.version,
@@ -43,7 +46,34 @@ def _request(job: Job, platform: str) -> BuildRequest:
         entry_script=job.order.entry_script,
         environment=job.order.environment,
         check_init=job.order.check,
+        base=base_image(base, blobs) if base else None,
     )
+
+
+def base_image(digest: str, blobs: BlobStore) -> BaseImage:
+    """Return an uploaded image as the compiler takes it for a base.
+
+    Raises:
+        ContractError: It is no image that a device could unpack.
+        NotFoundError: A part of it was not uploaded.
+    """
+    found = read_image(digest, blobs, runs=False)
+    parts = zip(found.image.layers, found.diff_ids, found.media_types, strict=True)
+    count = len(found.diff_ids)
+    layers = [
+        BuiltLayer(
+            "base",
+            f"layer {number} of {count} of the base {digest}",
+            Digest(layer.digest),
+            layer.size,
+            Digest(diff_id),
+            reused=True,
+            media_type=media_type,
+        )
+        for number, (layer, diff_id, media_type) in enumerate(parts, 1)
+    ]
+    variables = dict(one.partition("=")[::2] for one in found.variables)
+    return BaseImage(found.image.digest, tuple(layers), variables, found.labels)
 
 
 def _entries(files: Sequence[File]) -> tuple[FileEntry, ...]:

@@ -68,6 +68,11 @@ def _needed(connection: Connection, blobs: BlobStore) -> set[str]:
         needed.update(sample["digest"] for sample in samples if sample)
     for order in connection.scalars(select(builds.c.order).where(builds.c.state == "running")):
         needed.update(file["digest"] for file in order["files"])
+        # Orders of servers before this one had none.
+        for digest in order.get("base", {}).values():
+            manifest = json.loads(blobs.read(digest, limit=_MAX_MANIFEST_BYTES))
+            needed.update((digest, manifest["config"]["digest"]))
+            needed.update(layer["digest"] for layer in manifest["layers"])
     for row in connection.execute(select(module_images.c.digest, module_images.c.layers)):
         manifest = json.loads(blobs.read(row.digest, limit=_MAX_MANIFEST_BYTES))
         needed.update((row.digest, manifest["config"]["digest"]))

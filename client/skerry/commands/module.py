@@ -13,6 +13,7 @@ from skerry import recipe as recipes
 from skerry.answers import Build, Image, Module
 from skerry.api import Api, NewModule
 from skerry.commands.arguments import MODEL, NAME, REFERENCE
+from skerry.commands.module_base import BASE_HELP, bring_base
 from skerry.commands.module_export import OUTPUT_HELP, OUTPUTS, export, targets_of
 from skerry.commands.module_import import bring_in
 from skerry.commands.module_init import init
@@ -57,6 +58,7 @@ def module() -> None:
 @click.option(
     "--platform", "platforms", multiple=True, help="Repeatable.  [default: this machine's]"
 )
+@click.option("--base", metavar="IMAGE", help=BASE_HELP)
 @click.option("--no-check", is_flag=True, help="Do not run init() and the golden set.")
 @click.option("--timeout", default=1800.0, show_default=True, help="Seconds to wait for the build.")
 @click.option("--output", "outputs", type=OUTPUTS, multiple=True, help=OUTPUT_HELP)
@@ -72,14 +74,15 @@ def build(
     targets = targets_of(session, options["outputs"])
     for target in targets:
         check_target(target, force=options["force"])
-    base = folder or (recipe_file.parent if recipe_file else Path())
-    recipe = _recipe(base, recipe_file, options)
+    scorer = folder or (recipe_file.parent if recipe_file else Path())
+    recipe = _recipe(scorer, recipe_file, options)
     if recipe.name is None:
         raise click.UsageError(f"The module needs a name: -n NAME, or name = … in {RECIPE}.")
     leave_out = frozenset(recipe.leave_out) | {RECIPE}
-    files = Reader(ScorerError).folder(base, skip=leave_out)
+    files = Reader(ScorerError).folder(scorer, skip=leave_out)
     sent = upload(session.api, files)
     session.output.note(f"{count_text(len(files), 'file')}, {size_text(sent.sent)} sent")
+    base = bring_base(session, recipe.base, recipe.platforms) if recipe.base else {}
     started = session.api.build_module(
         NewModule(
             name=recipe.name,
@@ -89,6 +92,7 @@ def build(
             environment=recipe.environment or "",
             platforms=recipe.platforms,
             check=not options["no_check"],
+            base=base,
         )
     )
     deadline = time.monotonic() + options["timeout"]
@@ -146,6 +150,7 @@ def _recipe(folder: Path, file: Path | None, options: dict[str, Any]) -> Recipe:
         "entry_script": options["entry_script"],
         "environment": options["environment"],
         "platforms": options["platforms"],
+        "base": options["base"],
     }
     changes = {key: value for key, value in given.items() if value}
     return recipes.complete(replace(found, **changes), folder)

@@ -1,6 +1,8 @@
 """``skerry module import``: an image that was made elsewhere becomes a module."""
 
 import tempfile
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from skerry.images.incoming import bring, read_layout
 from skerry.images.unpacking import lay_out_archive, lay_out_registry
 from skerry.output import facts
 from skerry.registry.address import parse_address
+from skerry.registry.credentials import Credentials
 from skerry.session import Session, with_session
 from skerry_contract.errors import NameInvalidError, NotFoundError
 
@@ -42,8 +45,11 @@ def bring_in(session: Session, /, source: str, name: str, **options: Any) -> Non
     form becomes OCI's, with another digest.
     """
     with tempfile.TemporaryDirectory(prefix="skerry-import-") as scratch:
-        folder, tag = _laid_out(source, Path(scratch), options)
-        images = read_layout(folder, tag, options["platform"])
+        platforms = (options["platform"],) if options["platform"] else ()
+        given = given_credentials(options["username"], from_stdin=options["password_stdin"])
+        access = Access(given, options["ca"], plain=options["plain_http"])
+        folder, tag = lay_out(source, Path(scratch), platforms, access)
+        images = read_layout(folder, tag, platforms)
         with session.output.progress() as bar:
             total = sum(file.size for image in images for file in image.files)
             task = bar.add_task(name, total=total)
@@ -53,7 +59,37 @@ def bring_in(session: Session, /, source: str, name: str, **options: Any) -> Non
     session.output.result(made, f"{made.name}:{made.version}", _told(made))
 
 
-def _laid_out(source: str, scratch: Path, options: dict[str, Any]) -> tuple[Path, str]:
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a registry is spoken to.
+
+    Attributes:
+        credentials: Who one is there; None for what ``docker login`` left.
+        ca: PEM file of the certificate authorities to believe.
+        plain: Speak HTTP without TLS to another machine, too.
+    """
+
+    credentials: Credentials | None = None
+    ca: Path | None = None
+    plain: bool = False
+
+
+def lay_out(
+    source: str, scratch: Path, platforms: Collection[str], access: Access
+) -> tuple[Path, str]:
+    """Return a layout with the image that ``source`` names, and its tag there.
+
+    Args:
+        source: ``oci:DIR[:TAG]``, ``docker-archive:FILE``, or a registry's image.
+        scratch: An empty folder for what has to be laid out first.
+        platforms: Which ones to pull from a registry; all, if there are none.
+        access: How a registry is spoken to.
+
+    Raises:
+        NotFoundError: There is no such image.
+        RegistryError: The registry does not give it.
+        NetworkError: The registry is out of reach.
+    """
     form, _, place = source.partition(":")
     if form == "oci":
         return _folder(place)
@@ -66,9 +102,9 @@ def _laid_out(source: str, scratch: Path, options: dict[str, Any]) -> tuple[Path
         address = parse_address(named, "latest")
     except NameInvalidError as error:
         raise click.BadParameter(f"{error.text}. {error.remedy}", param_hint="source") from error
-    given = given_credentials(options["username"], from_stdin=options["password_stdin"])
-    connection = connect(address, given, ca=options["ca"], plain=options["plain_http"])
-    return scratch, lay_out_registry(connection, address, digest if at else address.tag, scratch)
+    connection = connect(address, access.credentials, ca=access.ca, plain=access.plain)
+    reference = digest if at else address.tag
+    return scratch, lay_out_registry(connection, address, reference, scratch, platforms)
 
 
 def _folder(place: str) -> tuple[Path, str]:

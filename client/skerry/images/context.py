@@ -39,6 +39,8 @@ def write_context(found: ModuleImages, blobs: Blobs, folder: Path, on_bytes: Cou
         kind = image.kinds[number - 1] if number <= len(image.kinds) else "layer"
         name = f"layers/{number}-{kind.replace(' ', '-')}{_suffix(layer)}"
         fetch(blobs, layer, folder / name, on_bytes)
+        if kind == "base" and image.kinds.count("base") > 1:
+            _check_addable(folder / name)
         if kind in _AS_FILES:
             _unpack(folder / name, folder)
             (folder / name).unlink()
@@ -103,6 +105,17 @@ def _suffix(layer: Descriptor) -> str:
         f"layer {layer.digest} is {layer.mediaType}, which no Dockerfile adds",
         remedy="Use oci:DIR, or build the module with gzip layers.",
     )
+
+
+def _check_addable(archive: Path) -> None:
+    """Refuse a layer that hides files of those below it, which ``ADD`` does not do."""
+    with tarfile.open(archive, "r:*") as tar:
+        for entry in tar:
+            if entry.name.rpartition("/")[2].startswith(".wh."):
+                raise RuntimeFailedError(
+                    f"{archive.name} hides files of layers below it, which no Dockerfile does",
+                    remedy="Use oci:DIR or docker-archive:FILE.",
+                )
 
 
 def _unpack(archive: Path, folder: Path) -> None:

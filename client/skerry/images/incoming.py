@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,10 +58,17 @@ class Incoming:
     Attributes:
         manifest: Bytes of its manifest, in OCI's form.
         files: Its config and layers.
+        platform: Platform it runs on.
     """
 
     manifest: bytes
     files: tuple[LocalFile, ...]
+    platform: str
+
+    @property
+    def digest(self) -> Digest:
+        """Content address of the manifest."""
+        return digest_of(self.manifest)
 
 
 def bring(
@@ -73,25 +80,40 @@ def bring(
         ContractError: The cloud finds that no device could run one of them.
         NetworkError: The server went away.
     """
+    send(api, images, scratch, on_bytes)
+    return api.import_module(name, [image.digest for image in images])
+
+
+def send(api: Api, images: Sequence[Incoming], scratch: Path, on_bytes: Count) -> None:
+    """Upload images: manifests, configs and layers.
+
+    Raises:
+        NetworkError: The server went away.
+    """
     files: list[LocalFile] = []
-    digests = []
     for number, image in enumerate(images):
         path = scratch / f"manifest-{number}"
         path.write_bytes(image.manifest)
-        digest = digest_of(image.manifest)
-        digests.append(digest)
-        files += [*image.files, LocalFile(path.name, path, len(image.manifest), digest)]
+        files += [*image.files, LocalFile(path.name, path, len(image.manifest), image.digest)]
     upload(api, files, on_bytes)
-    return api.import_module(name, digests)
 
 
-def read_layout(folder: Path, tag: str, platform: str | None) -> list[Incoming]:
+def wanted_of(platforms: Collection[str], platform: str) -> str | None:
+    """Return which of ``platforms`` an image for ``platform`` is for, or None.
+
+    Images for arm64 may name its only variant.
+    """
+    plain = platform.removesuffix("/v8")
+    return next((one for one in (platform, plain) if one in platforms), None)
+
+
+def read_layout(folder: Path, tag: str, platforms: Collection[str]) -> list[Incoming]:
     """Return the images of an OCI layout, each blob checked against its digest.
 
     Args:
         folder: The layout.
         tag: Which image; empty for the only one.
-        platform: Take this one only.
+        platforms: Take these only; all, if there are none.
 
     Raises:
         NotFoundError: There is no such image, or a blob is missing.
@@ -107,12 +129,27 @@ def read_layout(folder: Path, tag: str, platform: str | None) -> list[Incoming]:
             f"{folder} has {len(chosen)} images that could be meant",
             remedy=f"Name one as oci:DIR:TAG; there is: {tags}.",
         )
-    found = [_incoming(folder, one) for one in _images(folder, chosen[0])]
-    wanted = [image for image, of in found if platform in (None, of)]
+    listed = list(_images(folder, chosen[0]))
+    found = [_incoming(folder, one) for one in listed if may_be_for(platforms, one)]
+    wanted = [one for one in found if not platforms or wanted_of(platforms, one.platform)]
     if not wanted:
-        there = ", ".join(of for _, of in found)
-        raise NotFoundError(f"there is no image for {platform}", remedy=f"There is: {there}.")
+        there = ", ".join([*(str(one.platform or "") for one in listed), *_platforms(found)])
+        named = ", ".join(platforms)
+        raise NotFoundError(
+            f"there is no image for {named}", remedy=f"There is: {there.strip(', ')}."
+        )
     return wanted
+
+
+def may_be_for(platforms: Collection[str], listed: Descriptor) -> bool:
+    """Return whether an index does not rule out that an image is for one of ``platforms``."""
+    if not platforms or listed.platform is None:
+        return True
+    return wanted_of(platforms, str(listed.platform)) is not None
+
+
+def _platforms(found: Sequence[Incoming]) -> list[str]:
+    return [one.platform for one in found]
 
 
 def _images(folder: Path, top: Descriptor) -> Iterator[Descriptor]:
@@ -125,7 +162,7 @@ def _images(folder: Path, top: Descriptor) -> Iterator[Descriptor]:
             yield one
 
 
-def _incoming(folder: Path, listed: Descriptor) -> tuple[Incoming, str]:
+def _incoming(folder: Path, listed: Descriptor) -> Incoming:
     data = in_oci_form(_document(folder, listed))
     manifest = read_manifest(data, listed.digest)
     written = _document(folder, manifest.config)
@@ -140,7 +177,7 @@ def _incoming(folder: Path, listed: Descriptor) -> tuple[Incoming, str]:
             size = blob_path(folder, digest).stat().st_size
             files.append(_file(folder, Descriptor("", digest, size)))
     platform = "/".join(filter(None, (config.os, config.architecture, config.variant)))
-    return Incoming(data, tuple(files)), platform
+    return Incoming(data, tuple(files), platform)
 
 
 def in_oci_form(data: bytes) -> bytes:

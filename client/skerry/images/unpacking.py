@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import tarfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +20,7 @@ from skerry.images.documents import (
     digest_of,
     read_manifest,
 )
-from skerry.images.incoming import DOCKER_INDEX, DOCKER_MANIFEST, in_oci_form
+from skerry.images.incoming import DOCKER_INDEX, DOCKER_MANIFEST, in_oci_form, may_be_for
 from skerry.images.layout import REF_NAME, blob_path, fetch
 from skerry.images.source import Sink
 from skerry.registry.address import Address
@@ -59,8 +60,21 @@ def lay_out_archive(archive: Path, folder: Path) -> str:
     return _write_index(folder, data, MANIFEST_TYPE)
 
 
-def lay_out_registry(connection: Connection, address: Address, reference: str, folder: Path) -> str:
+def lay_out_registry(
+    connection: Connection,
+    address: Address,
+    reference: str,
+    folder: Path,
+    platforms: Collection[str] = (),
+) -> str:
     """Pull an image, an index with all its images, and return its tag in the layout.
+
+    Args:
+        connection: To the registry.
+        address: The repository.
+        reference: A tag or a digest.
+        folder: Where the layout goes; it has to be empty.
+        platforms: Leave out images that an index says are for none of these; none for all.
 
     Raises:
         RegistryError: There is no such image, or the registry does not give it.
@@ -76,6 +90,8 @@ def lay_out_registry(connection: Connection, address: Address, reference: str, f
     if media_type in (INDEX_TYPE, DOCKER_INDEX):
         index = shape.parse(Index, answer.body, max_bytes=MAX_MANIFEST_BYTES, subject=str(address))
         for one in index.manifests:
+            if not may_be_for(platforms, one):
+                continue
             where = f"{base}/manifests/{one.digest}"
             data = connection.call(Call("GET", where, _accept()), 200).body
             _put(folder, check_bytes(data, one.digest, str(address)))

@@ -53,10 +53,11 @@ _CHOSEN = ("blas/libblas.so.3", "lapack/liblapack.so.3")
 _PYTHON_PACKAGES = "usr/lib/python3/dist-packages"
 _MERGED = ("bin", "lib", "lib64", "sbin")
 # Mount points, and folders that later layers fill: a read-only root must have them already.
-_FOLDERS = (
+FOLDERS = (
     "dev inputs opt/skerry/env opt/skerry/host proc root run/skerry sys "
     "var/azureml-app/azureml-models"
 )
+"""Folders that every base has, between blanks."""
 _CERTIFICATES = "usr/share/ca-certificates/"
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 _UNPACK_S = 120.0
@@ -212,7 +213,7 @@ def _finish(root: Path, platform: Platform, progress: Progress) -> None:
         (root / "usr/bin" / name).symlink_to("python3.11")
     for name, text in _TEXTS.items():
         (root / name).write_text(text, encoding="utf-8")
-    for name in _FOLDERS.split():
+    for name in FOLDERS.split():
         (root / name).mkdir(parents=True, exist_ok=True)
     _bundle_certificates(root)
     libraries = root / "usr/lib" / platform.triplet

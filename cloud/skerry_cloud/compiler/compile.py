@@ -14,11 +14,19 @@ from skerry_cloud.compiler.base import base_layer, python_packages
 from skerry_cloud.compiler.entry_script import check_entry_script
 from skerry_cloud.compiler.environment import Tools, environment_layer, find_uv
 from skerry_cloud.compiler.environment_file import Requirements, read_environment
+from skerry_cloud.compiler.given_base import given_base
 from skerry_cloud.compiler.image import store_image
 from skerry_cloud.compiler.layers import SCRATCH, LayerShelf
 from skerry_cloud.compiler.platforms import Platform, find_platform
 from skerry_cloud.compiler.reports import store_reports
-from skerry_cloud.compiler.request import BuildRequest, Image, Layer, Progress, check_request
+from skerry_cloud.compiler.request import (
+    Base,
+    BuildRequest,
+    Image,
+    Layer,
+    Progress,
+    check_request,
+)
 from skerry_cloud.compiler.trial import find_how, try_module
 from skerry_contract.errors import ConflictError, EnvironmentFileError
 
@@ -57,7 +65,9 @@ def compile_module(
         ConflictError: Another build is using ``caches``.
         ScorerError: The entry script cannot work; ``InitFailedError`` if its ``init()`` raised.
         GoldenError: The module answers its golden set differently.
-        EnvironmentFileError: The environment cannot be read or resolved for the platform.
+        EnvironmentFileError: The environment cannot be read or resolved for the platform, or a
+            given base has not the Python or the C library that wheels need.
+        DigestError: A layer of a given base is not what its config promises.
         ModelError, NameInvalidError: A name or path cannot be used.
         NotFoundError: Bytes of a file are not in the blob store.
         NetworkError: Debian or the package index is out of reach.
@@ -72,19 +82,31 @@ def compile_module(
     for note in wanted.notes:
         progress(note)
     with _alone(caches):
-        layers = _layers(_Place(request, blobs, caches, progress), platform, wanted, host)
-        reports = store_reports(request, layers, blobs, caches / "inventories")
-        image = store_image(request, platform, layers, reports, blobs)
-        how = find_how(platform) if request.check_init else None
-        if how:
-            try_module(request, image, blobs, caches / "trees", progress, how=how)
-        elif request.check_init:
-            progress(
-                f"init() was not tried: {platform.name} does not run on this machine; "
-                f"with qemu-user-static and bubblewrap it would"
-            )
+        place = _Place(request, blobs, caches, progress)
+        base = _base(place, platform, LayerShelf(caches / "layers", blobs))
+        layers = [*base.layers, *_layers(place, platform, wanted, host, base)]
+        reports = store_reports(request, layers, blobs, caches / "inventories", base.tree)
+        image = store_image(request, platform, layers, reports, blobs, python=base.python)
+        if request.check_init:
+            _try(place, image, platform, base)
     progress(f"{request.reference} for {platform.name} is {image.digest}")
     return image
+
+
+def _try(place: _Place, image: Image, platform: Platform, base: Base) -> None:
+    how = find_how(platform, base)
+    if how:
+        trees = place.caches / "trees"
+        try_module(place.request, image, place.blobs, trees, place.progress, how=how)
+    elif platform.is_here:
+        place.progress(
+            "init() was not tried: on a base that is not Skerry's, it runs only under bubblewrap"
+        )
+    else:
+        place.progress(
+            f"init() was not tried: {platform.name} does not run on this machine; "
+            f"with qemu-user-static and bubblewrap it would"
+        )
 
 
 def _requirements(request: BuildRequest, blobs: BlobStore) -> Requirements:
@@ -100,16 +122,23 @@ def _requirements(request: BuildRequest, blobs: BlobStore) -> Requirements:
     )
 
 
-def _layers(place: _Place, platform: Platform, wanted: Requirements, host: Path) -> list[Layer]:
+def _base(place: _Place, platform: Platform, shelf: LayerShelf) -> Base:
+    caches, progress = place.caches, place.progress
+    if place.request.base is not None:
+        return given_base(place.request.base, place.blobs, shelf, caches / "trees", progress)
+    layer = base_layer(platform, shelf, caches / "base", progress, now=time.time())
+    return Base((layer,), python_packages(platform, caches / "base"))
+
+
+def _layers(
+    place: _Place, platform: Platform, wanted: Requirements, host: Path, base: Base
+) -> list[Layer]:
     request, blobs, caches, progress = place.request, place.blobs, place.caches, place.progress
     shelf = LayerShelf(caches / "layers", blobs)
     tools = Tools(find_uv(), caches / "uv", caches / "environments")
     tools.folder.mkdir(exist_ok=True)
-    base = base_layer(platform, shelf, caches / "base", progress, now=time.time())
-    provided = python_packages(platform, caches / "base")
     found = [
-        base,
-        environment_layer(wanted, platform, shelf, tools, progress, provided),
+        environment_layer(wanted, platform, shelf, tools, progress, base.provided),
         content.host_layer(host, shelf, progress),
         *(content.model_layer(model, blobs, shelf, progress) for model in request.models),
         content.code_layer(request.files, blobs, shelf, progress),

@@ -22,8 +22,7 @@ from skerry_cloud.compiler.request import (
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
-ENTRYPOINT = ("/usr/bin/python3.11", "-m", "skerry_scorer")
+_BASE_DIGEST = "org.opencontainers.image.base.digest"
 # A real time would give the same module another digest each time it is built.
 _CREATED = "1980-01-01T00:00:00Z"
 
@@ -34,6 +33,8 @@ def store_image(
     layers: Sequence[Layer],
     reports: Mapping[str, str],
     blobs: BlobStore,
+    *,
+    python: str,
 ) -> Image:
     """Store config and manifest for ``layers``, and return the finished image.
 
@@ -43,8 +44,9 @@ def store_image(
         layers: Its layers, lowest first.
         reports: Digests of what it says of itself, by annotation.
         blobs: Where it goes.
+        python: Path in the image of its Python.
     """
-    config = blobs.put(_written(config_of(request, platform, layers)))
+    config = blobs.put(_written(config_of(request, platform, layers, python)))
     annotations = {**_titles(request), **reports}
     manifest = blobs.put(_written(manifest_of(config, layers, annotations)))
     return Image(
@@ -58,6 +60,7 @@ def environment_of(request: BuildRequest) -> dict[str, str]:
     if len(request.models) == 1:
         models = model_folder(request.models[0])
     return {
+        **(request.base.variables if request.base else {}),
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "PYTHONPATH": f"/{HOST_FOLDER}:/{ENVIRONMENT_FOLDER}:/{APP_FOLDER}",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -68,8 +71,16 @@ def environment_of(request: BuildRequest) -> dict[str, str]:
     }
 
 
-def config_of(request: BuildRequest, platform: Platform, layers: Sequence[Layer]) -> dict[str, Any]:
-    """Return the image's config."""
+def entrypoint_of(python: str) -> list[str]:
+    """Return the command that a module starts with."""
+    return [python, "-m", "skerry_scorer"]
+
+
+def config_of(
+    request: BuildRequest, platform: Platform, layers: Sequence[Layer], python: str
+) -> dict[str, Any]:
+    """Return the image's config; what a given base says stays, where the module says nothing."""
+    base = request.base
     variables = environment_of(request)
     return {
         "architecture": platform.architecture,
@@ -80,9 +91,11 @@ def config_of(request: BuildRequest, platform: Platform, layers: Sequence[Layer]
             "User": f"{USER_ID}:{USER_ID}",
             "WorkingDir": f"/{APP_FOLDER}",
             "ExposedPorts": {"5001/tcp": {}},
-            "Entrypoint": list(ENTRYPOINT),
+            "Entrypoint": entrypoint_of(python),
             "Env": [f"{name}={value}" for name, value in variables.items()],
             "Labels": {
+                **(base.labels if base else {}),
+                **({_BASE_DIGEST: base.digest} if base else {}),
                 **_titles(request),
                 "io.skerry.module": str(request.reference),
                 "io.skerry.models": " ".join(str(model.reference) for model in request.models),
@@ -103,7 +116,7 @@ def manifest_of(
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "config": _descriptor(CONFIG_TYPE, config.digest, config.size),
-        "layers": [_descriptor(LAYER_TYPE, layer.digest, layer.size) for layer in layers],
+        "layers": [_descriptor(layer.media_type, layer.digest, layer.size) for layer in layers],
         "annotations": dict(annotations),
     }
 

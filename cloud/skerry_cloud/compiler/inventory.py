@@ -6,6 +6,7 @@ leave ``METADATA`` in a ``.dist-info`` folder, and the compiler leaves its lock 
 
 import hashlib
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -86,13 +87,16 @@ class _Found:
     system: str = ""
 
 
-def take_inventory(layers: Iterable[Layer], blobs: BlobStore, records: Path) -> Inventory:
+def take_inventory(
+    layers: Iterable[Layer], blobs: BlobStore, records: Path, tree: Path | None = None
+) -> Inventory:
     """Return what is installed in ``layers``, of which the later ones win.
 
     Args:
         layers: Those of one image, lowest first.
         blobs: Where they are.
         records: Folder that remembers what was found in a layer; losing it costs only time.
+        tree: What lies below ``layers``: a root that several layers made, laid out.
 
     Raises:
         NotFoundError: A layer is not in the blob store.
@@ -100,8 +104,9 @@ def take_inventory(layers: Iterable[Layer], blobs: BlobStore, records: Path) -> 
     records.mkdir(parents=True, exist_ok=True)
     packages: dict[tuple[str, str], Package] = {}
     lock = system = ""
-    for layer in layers:
-        found = _of_layer(layer, blobs, records)
+    parts = [read_tree(tree)] if tree else []
+    parts += [_of_layer(layer, blobs, records) for layer in layers]
+    for found in parts:
         packages.update({(one.kind, one.name): one for one in found.packages})
         lock, system = found.lock or lock, found.system or system
     hashes = locked_hashes(lock)
@@ -120,6 +125,25 @@ def read_layer(archive: tarfile.TarFile) -> Inventory:
             content = archive.extractfile(entry)
             if content is not None:
                 _sort_in(name, content.read().decode("utf-8", "replace"), found)
+    return _summed_up(found)
+
+
+def read_tree(tree: Path) -> Inventory:
+    """Return what a root holds that is laid out in a folder; no link in it is followed."""
+    found = _Found()
+    for folder, folders, names in os.walk(tree):
+        for name in sorted((*folders, *names)):
+            path = Path(folder, name)
+            place = path.relative_to(tree).as_posix()
+            if path.is_symlink():
+                if place.startswith("usr/share/doc/"):
+                    found.links[place.removeprefix("usr/share/doc/")] = str(path.readlink())
+            elif _is_telling(place) and path.is_file() and path.stat().st_size <= MAX_FILE_BYTES:
+                _sort_in(place, path.read_bytes().decode("utf-8", "replace"), found)
+    return _summed_up(found)
+
+
+def _summed_up(found: _Found) -> Inventory:
     packages = [*_debian(found), *(_python(text) for text in found.metadata)]
     known = {(one.kind, one.name): one for one in packages if one.name and one.version}
     return Inventory(tuple(one for _, one in sorted(known.items())), found.lock, found.system)

@@ -28,6 +28,7 @@ def predicate_of(request: BuildRequest, layers: Sequence[Layer], lock: str) -> d
         *(_material(f"model:{one.reference}", files_digest(one.files)) for one in request.models),
         _material("scorer folder", files_digest(request.files)),
         *([_material("environment.lock", lock)] if lock else []),
+        *([_material("base image", request.base.digest)] if request.base else []),
         *(_material(one.title, one.digest) for one in layers if one.kind == "base"),
     ]
     return {
@@ -39,6 +40,7 @@ def predicate_of(request: BuildRequest, layers: Sequence[Layer], lock: str) -> d
                 "models": [str(model.reference) for model in request.models],
                 "entryScript": request.entry_script,
                 "environment": request.environment,
+                **({"base": request.base.digest} if request.base else {}),
             },
             "resolvedDependencies": materials,
         },

@@ -23,7 +23,11 @@ REPORTS = (SBOM, PROVENANCE, LOCK)
 
 
 def store_reports(
-    request: BuildRequest, layers: Sequence[Layer], blobs: BlobStore, records: Path
+    request: BuildRequest,
+    layers: Sequence[Layer],
+    blobs: BlobStore,
+    records: Path,
+    tree: Path | None = None,
 ) -> Mapping[str, str]:
     """Store what there is to say of an image, and return its digests by annotation.
 
@@ -32,13 +36,15 @@ def store_reports(
         layers: Its layers, lowest first.
         blobs: Where they are, and where the reports go.
         records: Folder that remembers what was found in a layer.
+        tree: Where a given base is laid out, all its layers as one root.
 
     Raises:
         NotFoundError: A layer is not in the blob store.
         NoSpaceError: The disk is full.
     """
-    installed = [layer for layer in layers if layer.kind in ("base", "environment")]
-    found = take_inventory(installed, blobs, records)
+    kinds = ("environment",) if tree else ("base", "environment")
+    installed = [layer for layer in layers if layer.kind in kinds]
+    found = take_inventory(installed, blobs, records, tree)
     reports: dict[str, str] = {}
     if found.lock:
         reports[LOCK] = blobs.put(found.lock.encode()).digest

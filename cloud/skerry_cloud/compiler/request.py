@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from skerry_contract.errors import ModelError, ScorerError, SkerryError
@@ -14,6 +15,9 @@ MAX_FILES = 100_000
 MAX_PATH_BYTES = 1024
 MODELS_FOLDER = "azureml-models"
 """Where models lie beside the scorer; a scorer may not bring a folder of that name."""
+
+GZIP_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+"""Media type of the layers that are made here."""
 
 Progress = Callable[[str], None]
 """Is told in one line what happens now, for the person who waits."""
@@ -59,6 +63,63 @@ class ModelFiles:
         return Reference(self.name, self.version)
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of an image.
+
+    Attributes:
+        kind: What it holds.
+        title: The same for people, with names: ``model face:1``.
+        digest: Digest of the layer as it is stored and pulled.
+        size: Its length in bytes.
+        diff_id: Digest of the uncompressed layer.
+        reused: An earlier build had made it already.
+        media_type: Its form; uncompressed only if it came with a base.
+    """
+
+    kind: Kind
+    title: str
+    digest: Digest
+    size: int
+    diff_id: Digest
+    reused: bool
+    media_type: str = GZIP_LAYER
+
+
+@dataclass(frozen=True, slots=True)
+class BaseImage:
+    """An image to use as the base, whose blobs are in the blob store.
+
+    Attributes:
+        digest: Digest of its manifest.
+        layers: Its layers, lowest first.
+        variables: Its environment variables; those of the module win over them.
+        labels: Its labels; the same holds for them.
+    """
+
+    digest: Digest
+    layers: tuple[Layer, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a module stands on.
+
+    Attributes:
+        layers: Its layers, lowest first.
+        provided: Python packages with their versions that it brings for want of wheels.
+        python: Path in the image of the Python that the module runs with.
+        tree: Where its layers are laid out as one root, if it is not Skerry's own.
+    """
+
+    layers: tuple[Layer, ...]
+    provided: Mapping[str, str] = field(default_factory=dict)
+    python: str = "/usr/bin/python3.11"
+    tree: Path | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """What one image is made of.
@@ -72,6 +133,7 @@ class BuildRequest:
         entry_script: Path of the script with ``init()`` and ``run()`` in ``files``.
         environment: Path of a requirements or conda file in ``files``; "" for none.
         check_init: Run ``init()`` and the golden set once, if the platform is that of this machine.
+        base: Image to use as the base; None for Skerry's own, made from Debian packages.
     """
 
     name: str
@@ -82,32 +144,12 @@ class BuildRequest:
     entry_script: str
     environment: str = ""
     check_init: bool = True
+    base: BaseImage | None = None
 
     @property
     def reference(self) -> Reference:
         """``name:version``."""
         return Reference(self.name, self.version)
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer of an image.
-
-    Attributes:
-        kind: What it holds.
-        title: The same for people, with names: ``model face:1``.
-        digest: Digest of the compressed layer, as it is stored and pulled.
-        size: Its length in bytes.
-        diff_id: Digest of the uncompressed layer.
-        reused: An earlier build had made it already.
-    """
-
-    kind: Kind
-    title: str
-    digest: Digest
-    size: int
-    diff_id: Digest
-    reused: bool
 
 
 @dataclass(frozen=True, slots=True)

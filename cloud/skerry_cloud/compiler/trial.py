@@ -23,7 +23,14 @@ from skerry_cloud.blobs import CHUNK, BlobStore
 from skerry_cloud.compiler.layers import SCRATCH
 from skerry_cloud.compiler.platforms import Platform, find_platform
 from skerry_cloud.compiler.programs import kill_group
-from skerry_cloud.compiler.request import MODELS_FOLDER, BuildRequest, FileEntry, Image, Progress
+from skerry_cloud.compiler.request import (
+    MODELS_FOLDER,
+    Base,
+    BuildRequest,
+    FileEntry,
+    Image,
+    Progress,
+)
 from skerry_cloud.compiler.trees import prune, unpack_layer
 from skerry_cloud.compiler.trial_command import Trees, plain_command, sandbox_command
 from skerry_contract.errors import GoldenError, InitFailedError, RuntimeFailedError, SkerryError
@@ -46,23 +53,35 @@ class How:
         deadline_s: Seconds that it may take in all.
         data_bytes: Memory that each of its processes may write to.
         emulator: Program that runs it, where this machine cannot.
+        root: Where the layers of a given base are laid out; None for Skerry's own.
+        python: Path in the image of its Python.
     """
 
     sandboxed: bool
     deadline_s: float = DEADLINE_S
     data_bytes: int = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
     emulator: Path | None = None
+    root: Path | None = None
+    python: str = "/usr/bin/python3.11"
 
 
-def find_how(platform: Platform) -> How | None:
-    """Return how this machine can try a module of ``platform``, or None if it cannot at all."""
+def find_how(platform: Platform, base: Base) -> How | None:
+    """Return how this machine can try a module of ``platform``, or None if it cannot at all.
+
+    Args:
+        platform: Where the module is to run.
+        base: What it stands on; the programs of a given one run in a sandbox only.
+    """
     if platform.is_here:
-        return How(sandboxed=sandbox_works())
+        sandboxed = sandbox_works()
+        if base.tree and not sandboxed:
+            return None
+        return How(sandboxed=sandboxed, root=base.tree, python=base.python)
     emulator = shutil.which(platform.emulator)
     # As a plain child, an emulated program would look for its files on this machine.
     if emulator is None or not sandbox_works():
         return None
-    return How(sandboxed=True, emulator=Path(emulator))
+    return How(sandboxed=True, emulator=Path(emulator), root=base.tree, python=base.python)
 
 
 def try_module(
@@ -93,7 +112,7 @@ def try_module(
         RuntimeFailedError: The image's own Python cannot be started here.
     """
     with tempfile.TemporaryDirectory(dir=trees.parent, prefix=SCRATCH) as scratch:
-        parts = _lay_out(request, image, blobs, trees, Path(scratch), copy=not how.sandboxed)
+        parts = _lay_out(request, image, blobs, trees, Path(scratch), how)
         progress(f"trying init(){_aside(how)}")
         make = sandbox_command if how.sandboxed else plain_command
         command, variables = make(request, find_platform(image.platform), parts, how.emulator)
@@ -229,13 +248,15 @@ def _lay_out(
     blobs: BlobStore,
     trees: Path,
     scratch: Path,
-    *,
-    copy: bool,
+    how: How,
 ) -> Trees:
-    found = {
+    copy = not how.sandboxed
+    kinds = ("environment", "scorer host") if how.root else ("base", "environment", "scorer host")
+    found: dict[str, Path] = {"base": how.root} if how.root else {}
+    found |= {
         layer.kind: unpack_layer(blobs, layer, trees)
         for layer in image.layers
-        if layer.kind in ("base", "environment", "scorer host")
+        if layer.kind in kinds
     }
     prune(trees, keep=set(found.values()))
     app, run = scratch / "app", scratch / "run"
@@ -247,7 +268,8 @@ def _lay_out(
         _place(folder, model.files, blobs, copy=copy)
     (run / "settings.json").write_text('{"inputs": {}, "stream": "scores"}', encoding="utf-8")
     base, host = found["base"], found["scorer host"]
-    return Trees(base=base, environment=found.get("environment"), host=host, app=app, run=run)
+    environment = found.get("environment")
+    return Trees(base=base, environment=environment, host=host, app=app, run=run, python=how.python)
 
 
 def _place(folder: Path, files: Sequence[FileEntry], blobs: BlobStore, *, copy: bool) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skerry_cloud.compiler.content import APP_FOLDER, HOST_FOLDER
 from skerry_cloud.compiler.environment import ENVIRONMENT_FOLDER
-from skerry_cloud.compiler.image import ENTRYPOINT, environment_of
+from skerry_cloud.compiler.image import entrypoint_of, environment_of
 from skerry_cloud.compiler.platforms import Platform
 from skerry_cloud.compiler.request import BuildRequest
 
@@ -26,6 +26,7 @@ class Trees:
         host: Root of the scorer host's layer.
         app: What becomes ``/var/azureml-app``.
         run: The run folder.
+        python: Path in the image of its Python.
     """
 
     base: Path
@@ -33,6 +34,7 @@ class Trees:
     host: Path
     app: Path
     run: Path
+    python: str = "/usr/bin/python3.11"
 
     def as_in_image(self, text: str) -> str:
         """Return ``text`` with paths of this machine replaced by those in the image."""
@@ -59,7 +61,7 @@ def sandbox_command(
     bound = [word for kind, source, place in mounts for word in (kind, str(source), f"/{place}")]
     system = ["--proc", "/proc", "--dev", "/dev", "--tmpfs", f"/{_SCRATCH}"]
     system += ["--chdir", f"/{APP_FOLDER}"]
-    start = list(ENTRYPOINT)
+    start = entrypoint_of(trees.python)
     if emulator:
         system += ["--ro-bind", str(emulator.resolve()), _EMULATOR]
         start.insert(0, _EMULATOR)
@@ -89,5 +91,5 @@ def plain_command(
     }
     libraries = trees.base / "usr/lib" / platform.triplet
     loader = [str(trees.base / platform.loader), "--library-path", str(libraries)]
-    python = str(trees.base / ENTRYPOINT[0].lstrip("/"))
-    return [*loader, python, *ENTRYPOINT[1:]], variables
+    python = str(trees.base / trees.python.lstrip("/"))
+    return [*loader, *entrypoint_of(python)], variables

@@ -35,7 +35,7 @@ _BLAMED = tuple(
 _OF_LINUX = re.compile(r"(?:many)?linux(?:\d+)?_(?:\d+_\d+_)?([a-z]\w+)")
 _LIBC = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)")
 _OLD_LIBC = ("manylinux1", "manylinux2010", "manylinux2014")
-_GLIBC = 36
+GLIBC = 36
 """The base has the C library 2.36."""
 
 
@@ -136,7 +136,7 @@ def _platform_fits(tag: str, platform: Platform) -> bool:
     machine = platform.machines[0]
     libc = _LIBC.fullmatch(tag)
     if libc:
-        return libc[3] == machine and (int(libc[1]), int(libc[2])) <= (2, _GLIBC)
+        return libc[3] == machine and (int(libc[1]), int(libc[2])) <= (2, GLIBC)
     return tag in (f"linux_{machine}", *(f"{old}_{machine}" for old in _OLD_LIBC))
 
 

@@ -57,6 +57,8 @@ class _Manifest:
 class _Start:
     Entrypoint: Annotated[tuple[_Word, ...], Size(0, 1000)] | None = None
     Cmd: Annotated[tuple[_Word, ...], Size(0, 1000)] | None = None
+    Env: Annotated[tuple[_Word, ...], Size(0, 1000)] | None = None
+    Labels: Annotated[Mapping[str, _Word], Size(0, 1000)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,27 @@ class _Config:
     variant: Annotated[str, Text("[a-z0-9]*", 40, "a variant")] = ""
 
 
+@dataclass(frozen=True, slots=True)
+class UploadedImage:
+    """One image, with what its documents say.
+
+    Attributes:
+        platform: Platform it runs on.
+        image: Its digest and layers.
+        media_types: The form of each layer.
+        diff_ids: Digest of each layer when it is not compressed.
+        variables: ``NAME=value`` of its environment.
+        labels: Its labels.
+    """
+
+    platform: str
+    image: Image
+    media_types: tuple[str, ...]
+    diff_ids: tuple[str, ...]
+    variables: tuple[str, ...]
+    labels: Mapping[str, str]
+
+
 def read_images(digests: Sequence[str], blobs: BlobStore) -> Mapping[str, Image]:
     """Return uploaded images by platform.
 
@@ -82,20 +105,36 @@ def read_images(digests: Sequence[str], blobs: BlobStore) -> Mapping[str, Image]
     """
     found: dict[str, Image] = {}
     for digest in digests:
-        platform, image = _read(digest, blobs)
-        if platform in found:
-            raise ContractError(f"two images are for {platform}", subject=digest)
-        found[platform] = image
+        one = read_image(digest, blobs)
+        if one.platform in found:
+            raise ContractError(f"two images are for {one.platform}", subject=digest)
+        found[one.platform] = one.image
     return found
 
 
-def _read(digest: str, blobs: BlobStore) -> tuple[str, Image]:
+def read_image(digest: str, blobs: BlobStore, *, runs: bool = True) -> UploadedImage:
+    """Return one uploaded image.
+
+    Args:
+        digest: Digest of its manifest.
+        blobs: Where it is.
+        runs: It has to name something to run, as a base need not.
+
+    Raises:
+        ContractError: It is no image that a device could run.
+        NotFoundError: The manifest, the config or a layer was not uploaded.
+    """
     data = blobs.read(digest, limit=MAX_DOCUMENT_BYTES)
     manifest = shape.parse(_Manifest, data, max_bytes=MAX_DOCUMENT_BYTES, subject=digest)
     for i, layer in enumerate(manifest.layers):
         if layer.mediaType not in LAYER_TYPES:
             reason = f"expected {' or '.join(LAYER_TYPES)}, got {layer.mediaType!r}"
-            raise ContractError(reason, ("layers", i, "mediaType"), subject=digest)
+            raise ContractError(
+                reason,
+                ("layers", i, "mediaType"),
+                subject=digest,
+                remedy="Make the image with gzip layers, for devices read no others.",
+            )
     for part in (manifest.config, *manifest.layers):
         # Asking counts as use, so that no sweep comes between this and the module.
         blobs.has(part.digest)
@@ -104,16 +143,23 @@ def _read(digest: str, blobs: BlobStore) -> tuple[str, Image]:
     written = blobs.read(manifest.config.digest, limit=MAX_DOCUMENT_BYTES)
     subject = f"config of {digest}"
     config = shape.parse(_Config, written, max_bytes=MAX_DOCUMENT_BYTES, subject=subject)
-    _check(config, manifest, subject)
+    _check(config, manifest, subject, runs=runs)
     layers = [Layer(one.digest, one.size, "layer", reused=False) for one in manifest.layers]
     platform = "/".join(filter(None, (config.os, config.architecture, config.variant)))
-    return platform, Image(Digest(digest), len(data), tuple(layers))
+    return UploadedImage(
+        platform,
+        Image(Digest(digest), len(data), tuple(layers)),
+        tuple(layer.mediaType for layer in manifest.layers),
+        config.rootfs.diff_ids,
+        config.config.Env or (),
+        config.config.Labels or {},
+    )
 
 
-def _check(config: _Config, manifest: _Manifest, subject: str) -> None:
+def _check(config: _Config, manifest: _Manifest, subject: str, *, runs: bool) -> None:
     count = len(config.rootfs.diff_ids)
     if count != len(manifest.layers):
         reason = f"{count} entries for {len(manifest.layers)} layers"
         raise ContractError(reason, ("rootfs", "diff_ids"), subject=subject)
-    if not config.config.Entrypoint and not config.config.Cmd:
+    if runs and not config.config.Entrypoint and not config.config.Cmd:
         raise ContractError("nothing to run", ("config", "Entrypoint"), subject=subject)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from skerry_cloud.compiler.platforms import PLATFORMS, find_platform
+from skerry_cloud.compiler.request import Base
 from skerry_cloud.compiler.stand_in import provide, stand_in
 from skerry_cloud.compiler.trial import find_how
 
@@ -40,4 +41,4 @@ def test_without_an_emulator_another_platform_cannot_be_tried(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     elsewhere = [platform for platform in PLATFORMS if not platform.is_here]
-    assert [find_how(platform) for platform in elsewhere] == [None] * len(elsewhere)
+    assert [find_how(platform, Base(())) for platform in elsewhere] == [None] * len(elsewhere)
