@@ -5,11 +5,13 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from skerry_agent import host as agents_client
+from skerry_contract.errors import ProbeError
 from support.dockerd import Dockerd
 from support.doubler import Doubler
 from support.programs import need
@@ -32,16 +34,20 @@ def compiled(folder: Path, flags: str = "") -> Path:
     return folder / "iris"
 
 
-def ask(socket_file: Path, raw: bytes) -> tuple[int, bytes]:
+def ask(folder: Path, raw: bytes) -> tuple[int, bytes]:
     """Send bytes as they are and return status and body; status 0 if nothing is answered."""
-    connection = UnixConnection(socket_file)
-    connection.connect()
-    with connection.sock as wire:
+    with connected(folder) as wire:
         wire.sendall(raw)
         wire.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: wire.recv(65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split()[1]) if head else 0, body
+
+
+def connected(folder: Path) -> socket.socket:
+    connection = UnixConnection(folder / "host.sock")
+    connection.connect()
+    return connection.sock
 
 
 def post(body: bytes, path: str = "/score") -> bytes:
@@ -80,7 +86,7 @@ def running(program: Path, tmp_path: Path) -> Iterator[Path]:
 def answers(folder: Path) -> bool:
     try:
         return agents_client.status(folder, timeout_s=20).ready
-    except agents_client.ProbeError:
+    except ProbeError:
         return False
 
 
@@ -89,16 +95,18 @@ def test_the_agent_proves_it_releases_it_and_reads_its_status(running: Path) -> 
     assert not agents_client.status(running, timeout_s=20).serving
     agents_client.serve(running)
     assert agents_client.status(running, timeout_s=20).serving
-    assert ask(running / "host.sock", post(b"", "/skerry/hold"))[0] == 200
+    assert ask(running, post(b"", "/skerry/hold"))[0] == 200
     assert not agents_client.status(running, timeout_s=20).serving
 
 
 def test_it_scores_and_counts(running: Path) -> None:
     sample = (TEMPLATES / "container-c/samples/meadow.json").read_bytes()
-    status, body = ask(running / "host.sock", post(sample))
+    status, body = ask(running, post(sample))
     assert (status, json.loads(body)["flower"]) == (200, "versicolor")
-    assert json.loads(body)["squared_distance"] == pytest.approx(0.036**2 + 0.23**2 + 0.06**2 + 0.174**2)
-    assert ask(running / "host.sock", post(b"[1, 2, 3]"))[0] == 400
+    assert json.loads(body)["squared_distance"] == pytest.approx(
+        0.036**2 + 0.23**2 + 0.06**2 + 0.174**2
+    )
+    assert ask(running, post(b"[1, 2, 3]"))[0] == 400
     said = agents_client.status(running, timeout_s=20)
     assert (said.scored, said.failed) == (1, 1)
 
@@ -109,7 +117,7 @@ BAD_BODIES += [b"[1e999,2,3,4]", b"[1.,2,3,4]", b"[" + b"1" * 4000, b"\0" * 4096
 
 @pytest.mark.parametrize("body", BAD_BODIES)
 def test_what_is_no_flower_is_refused(running: Path, body: bytes) -> None:
-    assert ask(running / "host.sock", post(body))[0] == 400
+    assert ask(running, post(body))[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -137,7 +145,7 @@ def test_what_is_no_flower_is_refused(running: Path, body: bytes) -> None:
     ],
 )
 def test_hostile_requests_are_refused(running: Path, raw: bytes, status: int) -> None:
-    assert ask(running / "host.sock", raw)[0] == status
+    assert ask(running, raw)[0] == status
     assert answers(running)
 
 
@@ -145,18 +153,16 @@ def test_the_longest_request_fits(running: Path) -> None:
     sample = b"[5.1, 3.5, 1.4, 0.2]"
     line = b"POST /score HTTP/1.1\r\nContent-Length: 4096\r\nA: "
     head = line + b"x" * (4096 - len(line) - 2) + b"\r\n\r\n"
-    assert ask(running / "host.sock", head + sample.ljust(4096))[0] == 200
+    assert ask(running, head + sample.ljust(4096))[0] == 200
 
 
 def test_one_connection_too_many_is_told_and_a_place_that_is_left_is_free(running: Path) -> None:
-    waiting = [UnixConnection(running / "host.sock") for _ in range(16)]
-    for one in waiting:
-        one.connect()
-    assert ask(running / "host.sock", b"")[0] == 503
-    waiting.pop().close()
-    eventually(lambda: answers(running))
-    for one in waiting:
-        one.close()
+    with ExitStack() as kept:
+        waiting = [kept.enter_context(connected(running)) for _ in range(16)]
+        with connected(running) as refused:
+            assert refused.recv(4096).startswith(b"HTTP/1.1 503 ")
+        waiting[0].close()
+        eventually(lambda: answers(running))
 
 
 def test_a_port_that_is_none_is_told(program: Path) -> None:
