@@ -59,6 +59,44 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input or output that a file declares; -1 is an open dimension."""
+
+    name: Long = ""
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one file of a model is, told from its bytes; ``executes_code`` says why, or is empty."""
+
+    path: Long
+    format: str
+    executes_code: Long = ""
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[Tensor, ...] = ()
+    facts: Annotated[Mapping[str, Long], Size(0, 1000)] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResources:
+    """What one copy of a model needs: processors, GiB, graphics processors."""
+
+    cpu: float | None = None
+    memory_gb: float | None = None
+    gpu: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """Data that a model has to do with."""
+
+    scenario: str
+    reference: Long
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """One version of a model."""
 
@@ -70,8 +108,20 @@ class Model:
     framework: str = ""
     framework_version: str = ""
     created: str = ""
+    created_by: str = ""
+    digest: str = ""
+    archived: str = ""
     size: int = 0
     files: Annotated[tuple[File, ...], _MANY] = ()
+    sample_input: File | None = None
+    sample_output: File | None = None
+    resources: ModelResources = ModelResources()
+    datasets: tuple[DataSet, ...] = ()
+    run_id: str = ""
+    experiment_name: str = ""
+    parent: str = ""
+    derived: Annotated[tuple[str, ...], _MANY] = ()
+    findings: Annotated[tuple[Finding, ...], _MANY] = ()
 
 
 @dataclass(frozen=True, slots=True)

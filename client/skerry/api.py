@@ -2,24 +2,26 @@
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 from urllib.parse import quote
 
 from skerry.answers import (
     Build,
+    DataSet,
     Deployment,
     Device,
     Identity,
     Info,
     Model,
+    ModelResources,
     Module,
     TelemetryPage,
 )
 from skerry.files import LocalFile
 from skerry.transport import Pieces, Request, Transport
 from skerry_contract import shape
-from skerry_contract.names import Digest, Reference
+from skerry_contract.names import Digest, ModelReference, Reference
 from skerry_contract.shape import Size
 
 SEND_TIMEOUT_S = 60.0
@@ -28,15 +30,25 @@ SLOWEST_HASH_BYTES_S = 20 * 1024 * 1024
 """What the cloud reads again and hashes, when an upload was interrupted, at least."""
 UPLOAD_SILENCE_S = 300.0
 """Seconds that the cloud may take to verify and sync what was uploaded."""
+REGISTER_SILENCE_S = 300.0
+"""Seconds that the cloud may take to look into a model's files."""
 MAX_MANIFEST = 4 * 1024 * 1024
 """Largest manifest or index, in bytes."""
+NO_RESOURCES = ModelResources()
 _TUS = {"Tus-Resumable": "1.0.0"}
 _MANY = Size(0, 100_000)
 
 
 @dataclass(frozen=True, slots=True)
 class NewModel:
-    """What ``POST /v1/models`` takes."""
+    """What ``POST /v1/models`` takes.
+
+    Attributes:
+        unpack: Whether the one file is an archive that stands for the files in it.
+        sample_input: A file with typical input, uploaded already.
+        sample_output: A file with the output for it.
+        parent: The model that it was made from, as ``name:version``.
+    """
 
     name: str
     files: Sequence[LocalFile]
@@ -45,6 +57,43 @@ class NewModel:
     properties: Mapping[str, str] = field(default_factory=dict)
     framework: str = ""
     framework_version: str = ""
+    unpack: bool = False
+    sample_input: LocalFile | None = None
+    sample_output: LocalFile | None = None
+    resources: ModelResources = NO_RESOURCES
+    datasets: Sequence[DataSet] = ()
+    run_id: str = ""
+    experiment_name: str = ""
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChange:
+    """What ``PATCH /v1/models/NAME/WHICH`` takes; None stays as it is."""
+
+    description: str | None = None
+    tags: Mapping[str, str] | None = None
+    add_tags: Mapping[str, str] = field(default_factory=dict)
+    remove_tags: Sequence[str] = ()
+    add_properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFilter:
+    """Which models are wanted; all that is said must hold.
+
+    Attributes:
+        latest: Only the latest of each name; None leaves it to the server: the latest of each name,
+            and all versions where a name is given.
+    """
+
+    name: str = ""
+    tag: Sequence[str] = ()
+    property: Sequence[str] = ()
+    framework: str = ""
+    run_id: str = ""
+    archived: bool = False
+    latest: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,28 +197,58 @@ class Api:
 
     def register_model(self, new: NewModel) -> Model:
         """Register files that were uploaded as the next version of a model."""
-        body = {
-            "name": new.name,
-            "files": _files(new.files),
-            "description": new.description,
-            "tags": new.tags,
-            "properties": new.properties,
-            "framework": new.framework,
-            "framework_version": new.framework_version,
+        samples = {
+            name: _files([sample])[0]
+            for name in ("sample_input", "sample_output")
+            if (sample := getattr(new, name))
         }
-        return self._transport.ask(Model, _post("/v1/models", body))
+        plain = replace(new, files=(), sample_input=None, sample_output=None)
+        body = {**shape.write(plain), "files": _files(new.files), **samples}
+        # The server looks into every file, and unpacks archives, before it answers.
+        return self._transport.ask(
+            Model, replace(_post("/v1/models", body), read_timeout_s=REGISTER_SILENCE_S)
+        )
 
-    def models(self, name: str = "") -> Sequence[Model]:
-        """Return the latest version of each model, or all versions of one."""
-        return self._transport.ask(_Models, Request("GET", _path("models", name))).models
+    def models(self, wanted: ModelFilter | str = "") -> Sequence[Model]:
+        """Return the models that fit a filter, or that have a name."""
+        asked = ModelFilter(wanted) if isinstance(wanted, str) else wanted
+        query = {
+            "tag": asked.tag,
+            "property": asked.property,
+            "framework": asked.framework or None,
+            "run_id": asked.run_id or None,
+            "archived": "true" if asked.archived else None,
+            "latest": None if asked.latest is None else str(asked.latest).lower(),
+        }
+        found: list[Model] = []
+        after = ""
+        while True:
+            request = Request(
+                "GET", _path("models", asked.name), query={**query, "after": after or None}
+            )
+            page = self._transport.ask(_Models, request)
+            found += page.models
+            after = page.next
+            if not after:
+                return found
 
-    def model(self, which: Reference) -> Model:
+    def model(self, which: Reference | ModelReference) -> Model:
         """Return one version of a model, with its files."""
-        return self._transport.ask(Model, Request("GET", _one("models", which)))
+        return self._transport.ask(Model, Request("GET", _model(which)))
 
-    def delete_model(self, which: Reference) -> None:
+    def change_model(self, which: Reference | ModelReference, change: ModelChange) -> Model:
+        """Change what may change of a model."""
+        request = replace(_post(_model(which), shape.write(change)), method="PATCH")
+        return self._transport.ask(Model, request)
+
+    def archive_model(self, which: Reference | ModelReference, *, archived: bool) -> Model:
+        """Hide a version from lists and new builds, or bring it back."""
+        verb = "archive" if archived else "restore"
+        return self._transport.ask(Model, _post(f"{_model(which)}/{verb}", {}))
+
+    def delete_model(self, which: Reference | ModelReference) -> None:
         """Delete one version of a model that no module uses."""
-        self._transport.send(Request("DELETE", _one("models", which)))
+        self._transport.send(Request("DELETE", _model(which)))
 
     # --- modules -------------------------------------------------------------------------------
 
@@ -291,6 +370,7 @@ class Api:
 @dataclass(frozen=True, slots=True)
 class _Models:
     models: Annotated[tuple[Model, ...], _MANY]
+    next: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +398,11 @@ def _path(collection: str, name: str) -> str:
 
 def _one(collection: str, which: Reference) -> str:
     return f"{_path(collection, which.name)}/{which.version}"
+
+
+def _model(which: Reference | ModelReference) -> str:
+    version = which.version if isinstance(which, Reference) else which.which
+    return f"{_path('models', which.name)}/{quote(str(version), safe='')}"
 
 
 def _files(files: Sequence[LocalFile]) -> list[dict[str, object]]:

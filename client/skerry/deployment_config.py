@@ -4,14 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from skerry.deploying import DeploymentConfiguration
-from skerry.edge_module import EdgeConfiguration
+from skerry.edge_module import ALLOW, EdgeConfiguration
 from skerry.inference import check_keys, read_configuration
 from skerry.local_deploy import LocalConfiguration
 from skerry_contract.errors import ManifestError
 from skerry_contract.manifest import RunSettings
 
 _LOCAL = frozenset({"computeType", "port"})
-_EDGE = frozenset({"computeType", "devices", "platforms", *RunSettings.__dataclass_fields__})
+_SETTINGS = (ALLOW, *RunSettings.__dataclass_fields__)
+_EDGE = frozenset({"computeType", "devices", "platforms", *_SETTINGS})
 _ELSEWHERE = ("aci", "aks", "aksendpoint", "mir", "iot", "akswebservice", "aciwebservice")
 _INSTEAD = (
     'Write {"computeType": "local"} for a web service on this machine, or '
@@ -42,5 +43,5 @@ def read(file: Path) -> DeploymentConfiguration:
 def _made(kind: str, told: dict[str, Any]) -> DeploymentConfiguration:
     if kind == "local":
         return LocalConfiguration(told.get("port"))
-    settings = {key: told[key] for key in RunSettings.__dataclass_fields__ if key in told}
+    settings = {key: told[key] for key in _SETTINGS if key in told}
     return EdgeConfiguration.checked(told.get("devices", ()), told.get("platforms") or (), settings)

@@ -26,6 +26,8 @@ from skerry_contract.manifest import RunSettings, Target
 if TYPE_CHECKING:
     from skerry.webservice import Webservice
 
+ALLOW = "allow_code_in_models"
+"""Setting of a module that is none of how it runs: whether its models may hold code."""
 SETTLED = frozenset({"committed", "refused", "superseded"})
 """Phases that a device does not leave by itself."""
 POLL_S = 0.5
@@ -38,7 +40,7 @@ class EdgeConfiguration:
     Attributes:
         devices: Ids of the devices.
         platforms: What to build for; empty for what the devices report.
-        settings: Fields of a module in a deployment manifest.
+        settings: Fields of a module in a deployment manifest, ``image`` left out.
     """
 
     devices: tuple[str, ...]
@@ -56,9 +58,12 @@ class EdgeConfiguration:
         """
         if isinstance(devices, str):
             raise ManifestError("expected a list of ids", ("devices",))
+        run = {key: value for key, value in settings.items() if key != ALLOW}
+        if not isinstance(settings.get(ALLOW, False), bool):
+            raise ManifestError("expected true or false", (ALLOW,), subject="edge deployment")
         try:
             shape.read(Target, {"devices": list(devices)}, strict=True)
-            shape.read(RunSettings, dict(settings), strict=True)
+            shape.read(RunSettings, run, strict=True)
         except ContractError as error:
             raise ManifestError(error.reason, error.path, subject="edge deployment") from error
         return cls(tuple(devices), tuple(platforms), dict(settings))

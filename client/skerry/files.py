@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,29 @@ class Reader:
         if not path.is_dir():
             return [self._read(path.name, path)]
         return self.folder(path, prefix=f"{path.resolve().name}/")
+
+    def children(self, path: Path, wanted: Sequence[str]) -> list[LocalFile]:
+        """Return those of a model's files that are, or are below, one of the paths ``wanted``.
+
+        Args:
+            path: A folder.
+            wanted: Paths relative to it, with slashes.
+
+        Raises:
+            SkerryError: Of kind ``error``: nothing there, or something that cannot be shipped.
+        """
+        top = f"{path.resolve().name}/"
+        # All of it is read for that; what is left out is not sent.
+        files = self.folder(path, prefix=top)
+        found: dict[str, LocalFile] = {}
+        for child in wanted:
+            name = top + child.removeprefix("./").rstrip("/")
+            mine = {f.path: f for f in files if f"{f.path}/".startswith(f"{name}/")}
+            if not mine:
+                remedy = "Name a file or folder in it, relative to it."
+                raise self.error(f"{path} holds nothing called {child!r}", remedy=remedy)
+            found |= mine
+        return [found[name] for name in sorted(found)]
 
     def folder(
         self, path: Path, *, prefix: str = "", skip: frozenset[str] = frozenset()

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from skerry import answers
-from skerry.api import NewModel
+from skerry.api import NO_RESOURCES, ModelChange, NewModel
 from skerry.deploying import DeploymentConfiguration, Order, registered
 from skerry.explained import explained
 from skerry.files import LocalFile, Reader
@@ -18,7 +18,12 @@ from skerry.resource_configuration import ResourceConfiguration
 from skerry.upload import upload
 from skerry.workspace import Workspace
 from skerry_contract.errors import ConflictError, ModelError, NotFoundError
-from skerry_contract.names import Reference, check_name, parse_reference
+from skerry_contract.names import (
+    Reference,
+    check_model_name,
+    check_name,
+    parse_model_reference,
+)
 
 if TYPE_CHECKING:
     from skerry.webservice import Webservice
@@ -68,15 +73,15 @@ class Model:
         model_framework: str | None = None,
     ) -> None:
         if id is not None:
-            which = parse_reference(id)
+            which = parse_model_reference(id)
             name, version = which.name, which.version
         if name is None:
             raise ModelError("which model?", remedy="Name it: Model(ws, name='sentiment').")
         self.workspace = workspace
         if version is not None:
-            found = [workspace.api.model(Reference(check_name(name), int(version)))]
+            found = [workspace.api.model(Reference(check_model_name(name), int(version)))]
         else:
-            found = list(workspace.api.models(check_name(name)))
+            found = list(workspace.api.models(check_model_name(name)))
         fitting = [one for one in found if _fits(one, tags, properties, model_framework)]
         if not fitting:
             raise NotFoundError(
@@ -155,12 +160,12 @@ class Model:
         tags: Tags | None = None,
         properties: Tags | None = None,
         description: str | None = None,
-        datasets: object = None,
+        datasets: Sequence[tuple[str, str]] = (),
         model_framework: str | None = None,
         model_framework_version: str | None = None,
         child_paths: Iterable[str] | None = None,
-        sample_input_dataset: object = None,
-        sample_output_dataset: object = None,
+        sample_input_dataset: str | Path | None = None,
+        sample_output_dataset: str | Path | None = None,
         resource_configuration: ResourceConfiguration | None = None,
     ) -> "Model":
         """Register files as the next version of a model; only what the server lacks is sent.
@@ -172,28 +177,23 @@ class Model:
             tags: What people say about it.
             properties: Facts that never change.
             description: A sentence for people.
-            datasets: Refused, as the registry does not keep it yet.
+            datasets: Data that it has to do with, as pairs of scenario and reference.
             model_framework: What it was made with, see ``Model.Framework``.
             model_framework_version: And with which version of that.
             child_paths: Files and folders in the folder ``model_path``: only these are registered.
-            sample_input_dataset: Refused, as the registry does not keep it yet.
-            sample_output_dataset: The same.
-            resource_configuration: The same.
+            sample_input_dataset: A file with typical input.
+            sample_output_dataset: A file with the output for it.
+            resource_configuration: What one copy of it needs.
 
         Raises:
             NameInvalidError: ``model_name`` is spelled wrongly.
             ModelError: There is nothing at ``model_path``, or something that cannot be registered.
             NetworkError: The server cannot be reached.
         """
-        _refuse(
-            datasets=datasets,
-            sample_input_dataset=sample_input_dataset,
-            sample_output_dataset=sample_output_dataset,
-            resource_configuration=resource_configuration,
-        )
-        name = check_name(model_name)
+        name = check_model_name(model_name)
         files = _chosen(Reader(ModelError).model(Path(model_path)), Path(model_path), child_paths)
-        upload(workspace.api, files)
+        sample_input, sample_output = _sample(sample_input_dataset), _sample(sample_output_dataset)
+        upload(workspace.api, [*files, *filter(None, (sample_input, sample_output))])
         new = NewModel(
             name=name,
             files=files,
@@ -202,6 +202,10 @@ class Model:
             properties=dict(properties or {}),
             framework=model_framework or "",
             framework_version=model_framework_version or "",
+            sample_input=sample_input,
+            sample_output=sample_output,
+            resources=_resources(resource_configuration),
+            datasets=[answers.DataSet(scenario, str(what)) for scenario, what in datasets],
         )
         return Model._of(workspace, workspace.api.register_model(new))
 
@@ -228,7 +232,7 @@ class Model:
         names = [name] if name else [one.name for one in api.models()]
         found = []
         for each in names:
-            versions = sorted(api.models(check_name(each)), key=lambda one: -one.version)
+            versions = sorted(api.models(check_model_name(each)), key=lambda one: -one.version)
             found += versions[:1] if latest else versions
         fitting = (one for one in found if _fits(one, tags, properties, model_framework))
         return [Model._of(workspace, one) for one in fitting]
@@ -254,6 +258,32 @@ class Model:
                 raise ConflictError(f"{target / top} exists already", remedy=remedy)
         shutil.copytree(kept, target, dirs_exist_ok=True)
         return str(target / tops[0]) if len(tops) == 1 else str(target)
+
+    def add_tags(self, tags: Tags) -> None:
+        """Set these tags beside those that are there."""
+        self._change(ModelChange(add_tags=dict(tags)))
+
+    def remove_tags(self, tags: Iterable[str]) -> None:
+        """Take away the tags with these keys."""
+        self._change(ModelChange(remove_tags=list(tags)))
+
+    def add_properties(self, properties: Tags) -> None:
+        """Add properties; one that is there cannot be changed.
+
+        Raises:
+            ConflictError: One is.
+        """
+        self._change(ModelChange(add_properties=dict(properties)))
+
+    def update(self, tags: Tags | None = None, description: str | None = None) -> None:
+        """Replace its tags, its description, or both; None stays as it is."""
+        self._change(
+            ModelChange(description=description, tags=None if tags is None else dict(tags))
+        )
+
+    @explained()
+    def _change(self, change: ModelChange) -> None:
+        self._about = self.workspace.api.change_model(Reference(self.name, self.version), change)
 
     @explained()
     def delete(self) -> None:
@@ -363,6 +393,16 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model(name={self.name!r}, version={self.version})"
+
+
+def _sample(path: str | Path | None) -> LocalFile | None:
+    return None if path is None else Reader(ModelError).model(Path(path))[0]
+
+
+def _resources(wanted: ResourceConfiguration | None) -> answers.ModelResources:
+    if wanted is None:
+        return NO_RESOURCES
+    return answers.ModelResources(wanted.cpu, wanted.memory_in_gb, wanted.gpu)
 
 
 def _refuse(**given: object) -> None:

@@ -16,7 +16,7 @@ from typing import Annotated
 
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, ManifestError, ScorerError
-from skerry_contract.manifest import Name, ReferenceText, RelativePath
+from skerry_contract.manifest import ModelText, Name, RelativePath
 from skerry_contract.shape import Size, Text
 
 RECIPE = "module.toml"
@@ -41,7 +41,7 @@ class Recipe:
     """
 
     name: Name | None = None
-    models: Annotated[tuple[ReferenceText, ...], Size(0, 50)] = ()
+    models: Annotated[tuple[ModelText, ...], Size(0, 50)] = ()
     entry_script: RelativePath = "score.py"
     environment: RelativePath | None = None
     platforms: Annotated[tuple[Platform, ...], Size(0, 8)] = ()

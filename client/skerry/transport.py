@@ -8,7 +8,7 @@ import json
 import random
 import ssl
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any, TypeVar
@@ -86,7 +86,7 @@ class Request:
 
     method: str
     path: str
-    query: Mapping[str, str | int | float | None] | None = None
+    query: Mapping[str, str | int | float | Sequence[str] | None] | None = None
     body: bytes | Callable[[], IO[bytes] | Pieces] | None = None
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)

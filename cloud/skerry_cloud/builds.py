@@ -8,7 +8,7 @@ import queue
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from sqlalchemy import Connection, func, select, update
@@ -18,7 +18,7 @@ from skerry_cloud.blobs import BlobStore
 from skerry_cloud.clock import Clock
 from skerry_cloud.database import Database, build_lines, builds, next_number
 from skerry_cloud.registry.files import MAX_FILES, File, check_files
-from skerry_cloud.registry.models import Model, find_model
+from skerry_cloud.registry.models import Model, find_model, find_to_build
 from skerry_cloud.registry.modules import Image, Module, find_module, insert_module
 from skerry_contract import shape
 from skerry_contract.errors import (
@@ -28,9 +28,9 @@ from skerry_contract.errors import (
     ScorerError,
     SkerryError,
 )
-from skerry_contract.manifest import Name, ReferenceText
+from skerry_contract.manifest import ModelText, Name
 from skerry_contract.messages import MAX_DETAIL_CHARS
-from skerry_contract.names import Reference, parse_reference
+from skerry_contract.names import Reference, parse_model_reference
 from skerry_contract.shape import Size, Text
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class BuildOrder:
         name: What the module is called.
         files: The scorer's folder, uploaded already.
         entry_script: Path of the entry script among ``files``.
-        models: Models as ``name:version``.
+        models: Models as ``name:version``, ``name@sha256:…``, or ``name`` for the latest.
         environment: Path of the environment file among ``files``; empty for none.
         platforms: OCI platforms to build for.
         check: Whether to run ``init()`` and the golden set while building.
@@ -67,7 +67,7 @@ class BuildOrder:
     name: Name
     files: Annotated[tuple[File, ...], Size(0, MAX_FILES)]
     entry_script: _Path
-    models: Annotated[tuple[ReferenceText, ...], Size(0, 100)] = ()
+    models: Annotated[tuple[ModelText, ...], Size(0, 100)] = ()
     environment: _Path = ""
     platforms: Annotated[
         tuple[Annotated[str, Text(r"linux/[a-z0-9]+(/[a-z0-9]+)?", 40, "an OCI platform")], ...],
@@ -179,7 +179,10 @@ class Builds:
         check_files(order.files, self._blobs, owner=f"module {order.name}")
         _check_scripts(order)
         with self._database.write() as connection:
-            models = [find_model(connection, parse_reference(text)) for text in order.models]
+            named = [parse_model_reference(text) for text in order.models]
+            models = [find_to_build(connection, which) for which in named]
+            # From here on the order says which versions are meant, whatever is registered later.
+            order = replace(order, models=tuple(str(model.reference) for model in models))
             _check_room(connection)
             version = next_number(connection, "module", order.name)
             build = Build(

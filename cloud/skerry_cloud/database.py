@@ -37,20 +37,21 @@ from skerry_cloud.engine import make_engine
 metadata = MetaData()
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 _Name = String(63)
+_ModelName = String(255)
 _Digest = String(71)
 
 counters = Table(
     "counters",
     metadata,
     Column("kind", String(32), primary_key=True),
-    Column("name", String(127), primary_key=True),
+    Column("name", String(255), primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
 
 models = Table(
     "models",
     metadata,
-    Column("name", _Name, primary_key=True),
+    Column("name", _ModelName, primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("description", Text, nullable=False),
     Column("tags", JSON, nullable=False),
@@ -58,11 +59,19 @@ models = Table(
     Column("framework", Text, nullable=False),
     Column("framework_version", Text, nullable=False),
     Column("created", Double, nullable=False),
+    Column("created_by", String(255), nullable=False, server_default=""),
+    Column("digest", _Digest, nullable=False, server_default="", index=True),
+    Column("archived", Double),
+    Column("parent", String(265), nullable=False, server_default="", index=True),
+    # What is read and written as a whole: run, experiment, samples, resources, data sets.
+    Column("more", JSON, nullable=False, server_default="{}"),
+    # What the formats of its files say; see skerry_cloud.formats.
+    Column("findings", JSON, nullable=False, server_default="[]"),
 )
 model_files = Table(
     "model_files",
     metadata,
-    Column("model", _Name, primary_key=True),
+    Column("model", _ModelName, primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("path", String(1024), primary_key=True),
     Column("digest", _Digest, nullable=False),
@@ -85,7 +94,7 @@ module_models = Table(
     Column("module", _Name, primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("model", _Name, nullable=False),
+    Column("model", _ModelName, nullable=False),
     Column("model_version", Integer, nullable=False),
     ForeignKeyConstraint(["module", "version"], ["modules.name", "modules.version"]),
     # What keeps a model from being deleted under a module, whoever asks first.

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from skerry_cloud.blobs import BlobStore, Stored
 from skerry_cloud.clock import Clock
 from skerry_cloud.compiler.reports import reports_named
-from skerry_cloud.database import Database, builds, model_files, module_images
+from skerry_cloud.database import Database, builds, model_files, models, module_images
 from skerry_cloud.registry.referrers import referrers_of
 from skerry_contract.errors import SkerryError
 
@@ -63,6 +63,9 @@ def unneeded(stored: Iterable[Stored], needed: Collection[str], before: float) -
 
 def _needed(connection: Connection, blobs: BlobStore) -> set[str]:
     needed = set(connection.scalars(select(model_files.c.digest)))
+    for more in connection.scalars(select(models.c.more)):
+        samples = (more.get(name) for name in ("sample_input", "sample_output"))
+        needed.update(sample["digest"] for sample in samples if sample)
     for order in connection.scalars(select(builds.c.order).where(builds.c.state == "running")):
         needed.update(file["digest"] for file in order["files"])
     for row in connection.execute(select(module_images.c.digest, module_images.c.layers)):

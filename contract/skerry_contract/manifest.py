@@ -11,12 +11,15 @@ from typing import Annotated, Any, Literal
 
 from skerry_contract import shape
 from skerry_contract.errors import ContractError
-from skerry_contract.names import DEVICE_ID, MODULE, NAME, REFERENCE
+from skerry_contract.names import DEVICE_ID, MODEL_REFERENCE, MODULE, NAME, REFERENCE
 from skerry_contract.shape import Range, Size, Text
 
 Name = Annotated[str, Text(NAME, 63, "a name of a-z, 0-9 and -")]
 DeviceId = Annotated[str, Text(DEVICE_ID, 63, "an id of 3 to 63 of a-z, 0-9 and -")]
 ReferenceText = Annotated[str, Text(REFERENCE, 80, "'name:version', such as sentiment:1")]
+ModelText = Annotated[
+    str, Text(MODEL_REFERENCE, 340, "'name:version', 'name@sha256:…', or 'name' for the latest")
+]
 RelativePath = Annotated[
     str, Text(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*", 255, "a relative path")
 ]
@@ -198,9 +201,12 @@ class Module(RunSettings):
 
     Attributes:
         image: Which built module runs, as ``name:version``.
+        allow_code_in_models: Deploy it though its models hold files that execute code when they
+            are loaded, such as pickles: you trust who made them.
     """
 
     image: ReferenceText
+    allow_code_in_models: bool = False
 
     @property
     def run(self) -> RunSettings:

@@ -1,6 +1,7 @@
 """How things are called: one alphabet for every name that ends up in a topic, path or label.
 
-A name never holds a slash, a dot, a plus or a hash sign, so it is one level of an MQTT topic, one
+Models alone have a wider one, that of Azure ML: their names end up in paths only. Any other name
+never holds a slash, a dot, a plus or a hash sign, so it is one level of an MQTT topic, one
 component of a path and one part of a container's label without any escaping.
 """
 
@@ -16,12 +17,16 @@ Digest = NewType("Digest", str)
 DEVICE_ID = "[a-z0-9][a-z0-9-]{2,62}"
 """Device and fleet ids: no longer than a DNS label or a certificate's common name may be."""
 NAME = "[a-z0-9][a-z0-9-]{0,62}"
-"""Models, modules, deployments, inputs and streams."""
+"""Modules, deployments, inputs and streams."""
 MODULE = f"(?!event$){NAME}"
 """Modules on a device: telemetry of one called ``event`` would look like the device's events."""
 DIGEST = "sha256:[0-9a-f]{64}"
 REFERENCE = f"{NAME}:[1-9][0-9]{{0,8}}"
 """A name with an integer version, ``sentiment:1``."""
+MODEL_NAME = r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}"
+"""Models, as Azure ML names them; it is one component of a path, and never ``.`` or ``..``."""
+MODEL_REFERENCE = rf"{MODEL_NAME}(:([1-9][0-9]{{0,8}}|latest)|@{DIGEST})?"
+"""A model: ``name:version``, ``name@sha256:…``, and ``name`` or ``name:latest``."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,6 +40,29 @@ class Reference:
         return f"{self.name}:{self.version}"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class ModelReference:
+    """A model as it was asked for: at a version, with a content, or the latest.
+
+    Attributes:
+        name: What it is called.
+        version: Its version, or None for what follows.
+        digest: Digest of its content; empty for the latest version.
+    """
+
+    name: str
+    version: int | None = None
+    digest: str = ""
+
+    @property
+    def which(self) -> str:
+        """The version, the digest or ``latest``: what stands behind the name in a URL."""
+        return str(self.version or self.digest or "latest")
+
+    def __str__(self) -> str:
+        return f"{self.name}{'@' if self.digest else ':'}{self.which}"
+
+
 def check_device_id(text: str) -> str:
     """Return ``text`` if it can be the id of a device or a fleet.
 
@@ -45,12 +73,22 @@ def check_device_id(text: str) -> str:
 
 
 def check_name(text: str) -> str:
-    """Return ``text`` if it can name a model, module, deployment, input or stream.
+    """Return ``text`` if it can name a module, deployment, input or stream.
 
     Raises:
         NameInvalidError: It cannot.
     """
     return _check(text, NAME, "name", "1 to 63 of a-z, 0-9 and -, and no - in front")
+
+
+def check_model_name(text: str) -> str:
+    """Return ``text`` if it can name a model.
+
+    Raises:
+        NameInvalidError: It cannot.
+    """
+    rule = "1 to 255 of letters, digits, -, . and _, and a letter or digit in front"
+    return _check(text, MODEL_NAME, "name of a model", rule)
 
 
 def check_digest(text: str) -> Digest:
@@ -71,6 +109,21 @@ def parse_reference(text: str) -> Reference:
     _check(text, REFERENCE, "reference", "'name:version', such as sentiment:1")
     name, _, version = text.partition(":")
     return Reference(name, int(version))
+
+
+def parse_model_reference(text: str) -> ModelReference:
+    """Read ``name:version``, ``name@sha256:…``, ``name:latest`` or ``name``.
+
+    Raises:
+        NameInvalidError: It is spelled otherwise.
+    """
+    rule = "'name:version', such as sentiment:1, 'name@sha256:…', or 'name' for the latest"
+    _check(text, MODEL_REFERENCE, "reference to a model", rule)
+    name, at, digest = text.partition("@")
+    if at:
+        return ModelReference(name, digest=digest)
+    name, _, version = text.partition(":")
+    return ModelReference(name, None if version in ("", "latest") else int(version))
 
 
 def _check(text: str, pattern: str, what: str, rule: str) -> str:

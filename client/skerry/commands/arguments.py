@@ -1,11 +1,21 @@
 """Arguments that several commands read alike; what is spelled wrongly is wrong usage."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import click
 
 from skerry_contract.errors import NameInvalidError
-from skerry_contract.names import check_device_id, check_name, parse_reference
+from skerry_contract.names import (
+    check_device_id,
+    check_model_name,
+    check_name,
+    parse_model_reference,
+    parse_reference,
+)
+
+T = TypeVar("T")
 
 
 class _Checked(click.ParamType[object]):
@@ -37,6 +47,8 @@ def _name_or_reference(text: str) -> tuple[str, int | None]:
 
 REFERENCE = _Checked("NAME:VERSION", parse_reference)
 NAME_OR_REFERENCE = _Checked("NAME[:VERSION]", _name_or_reference)
+MODEL = _Checked("NAME[:VERSION]", parse_model_reference)
+MODEL_NAME = _Checked("NAME", check_model_name)
 NAME = _Checked("NAME", check_name)
 DEVICE = _Checked("DEVICE", check_device_id)
 
@@ -57,3 +69,19 @@ def pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) ->
 def pairs_text(tags: Mapping[str, str]) -> str:
     """Return tags as they are typed."""
     return " ".join(f"{key}={value}" for key, value in tags.items())
+
+
+def which_model(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command the model that it is about: an argument, or ``-i`` as Azure ML spells it."""
+
+    @functools.wraps(command)
+    def with_model(*args: Any, **options: Any) -> T:
+        which, also = options.pop("which"), options.pop("model_id")
+        if (which is None) == (also is None):
+            raise click.UsageError("Name one model, as NAME:VERSION or with -i NAME:VERSION.")
+        return command(*args, which=which or also, **options)
+
+    metavar = "NAME[:VERSION]"
+    option = click.option("-i", "--model-id", type=MODEL, metavar=metavar, help="The same.")
+    argument = click.argument("which", metavar=metavar, required=False, type=MODEL)
+    return argument(option(with_model))

@@ -9,7 +9,7 @@ import click
 
 from skerry.answers import Model
 from skerry.api import NewModel
-from skerry.commands.arguments import NAME, REFERENCE
+from skerry.commands.arguments import MODEL, MODEL_NAME
 from skerry.convert import proof
 from skerry.convert.child import Child, Limits, bubblewrap_works
 from skerry.convert.families import Families, default_cache
@@ -19,7 +19,7 @@ from skerry.files import Reader
 from skerry.session import Session, with_session
 from skerry.upload import download, upload
 from skerry_contract.errors import GoldenError, ModelError
-from skerry_contract.names import Reference
+from skerry_contract.names import ModelReference
 
 WEAK = "made-up inputs of the declared shapes: a weak proof; give real ones with --golden"
 
@@ -49,11 +49,11 @@ _PATH = click.Path(exists=True, path_type=Path)
     "convert",
     epilog="Example: skerry model convert sentiment:1 --to litert --golden inputs.npz",
 )
-@click.argument("which", metavar="NAME:VERSION", type=REFERENCE)
+@click.argument("which", metavar="NAME[:VERSION]", type=MODEL)
 @click.option(
     "--to", "target", type=click.Choice(["litert", "onnx"]), required=True, help="The new form."
 )
-@click.option("-n", "--name", type=NAME, help="What to call the result.  [default: NAME]")
+@click.option("-n", "--name", type=MODEL_NAME, help="What to call the result.  [default: NAME]")
 @click.option(
     "--quantize",
     type=click.Choice(["none", "dynamic", "int8"]),
@@ -113,7 +113,7 @@ _PATH = click.Path(exists=True, path_type=Path)
 @click.option("--memory-limit-gb", default=8.0, show_default=True, help="GiB for each step.")
 @click.option("--dry-run", is_flag=True, help="Convert and compare, but register nothing.")
 @with_session
-def convert_model(session: Session, /, which: Reference, **options: Any) -> None:
+def convert_model(session: Session, /, which: ModelReference, **options: Any) -> None:
     """Compile a model into the form that suits a device, and prove that it says the same.
 
     Keras or SavedModel becomes LiteRT; scikit-learn, TorchScript and exported PyTorch programs
@@ -181,7 +181,7 @@ def _fetch(session: Session, found: Model, root: Path) -> None:
         )
 
 
-def _judge(which: Reference, done: Conversion, least: float) -> None:
+def _judge(which: ModelReference, done: Conversion, least: float) -> None:
     """Raise GoldenError, with the whole table, unless the two agree on enough."""
     if proof.enough(done.agreement, least):
         return
@@ -212,6 +212,7 @@ def _register(
         tags=parent.tags,
         framework=FRAMEWORKS[options["target"]],
         framework_version=done.versions.get(_RUNTIMES[options["target"]], ""),
+        parent=f"{parent.name}:{parent.version}",
         properties=_properties(parent, done, options["quantize"]),
     )
     return session.api.register_model(new)
@@ -231,7 +232,7 @@ def _properties(parent: Model, done: Conversion, quantize: str) -> dict[str, str
     }
 
 
-def _show(session: Session, which: Reference, done: Conversion, made: Model | None) -> None:
+def _show(session: Session, which: ModelReference, done: Conversion, made: Model | None) -> None:
     output = session.output
     name = f"{made.name}:{made.version}" if made else "nothing registered (--dry-run)"
     value = {

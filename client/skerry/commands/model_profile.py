@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from skerry.commands.arguments import REFERENCE
+from skerry.commands.arguments import MODEL
 from skerry.convert.families import find_uv, run_installer
 from skerry.durable import write_file
 from skerry.profile import requests, scorer
@@ -22,7 +22,7 @@ from skerry.profile.scorer import Scorer
 from skerry.session import Session, with_session
 from skerry.upload import download
 from skerry_contract.errors import ScorerError
-from skerry_contract.names import Reference, parse_reference
+from skerry_contract.names import ModelReference, parse_model_reference
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 COLUMNS = (
@@ -52,7 +52,7 @@ COLUMNS = (
     "--model",
     "models",
     multiple=True,
-    type=REFERENCE,
+    type=MODEL,
     help="Repeatable.  [default: module.toml's]",
 )
 @click.option(
@@ -136,14 +136,18 @@ def _models(session: Session, what: Scorer, options: dict[str, Any], target: Pat
     """Return the folder of the models, as AZUREML_MODEL_DIR names it in a module."""
     if options["model_dir"]:
         return Path(options["model_dir"]).resolve()
-    wanted: Sequence[Reference] = options["models"] or [parse_reference(m) for m in what.models]
+    wanted: Sequence[ModelReference] = options["models"] or [
+        parse_model_reference(m) for m in what.models
+    ]
     target.mkdir()
+    folders = []
     for which in wanted:
-        folder = target / which.name / str(which.version)
-        folder.parent.mkdir(exist_ok=True)
         found = session.api.model(which)
+        folder = target / found.name / str(found.version)
+        folders.append(folder)
+        folder.parent.mkdir(exist_ok=True)
         download(session.api, found.files, folder, force=False, on_bytes=lambda _count: None)
-    return target / wanted[0].name / str(wanted[0].version) if len(wanted) == 1 else target
+    return folders[0] if len(folders) == 1 else target
 
 
 def _environment(session: Session, what: Scorer) -> Path:

@@ -12,7 +12,7 @@ import click
 from skerry import recipe as recipes
 from skerry.answers import Build, Image, Module
 from skerry.api import Api, NewModule
-from skerry.commands.arguments import NAME, REFERENCE
+from skerry.commands.arguments import MODEL, NAME, REFERENCE
 from skerry.commands.module_export import OUTPUT_HELP, OUTPUTS, export, targets_of
 from skerry.commands.module_import import bring_in
 from skerry.commands.module_init import init
@@ -47,7 +47,7 @@ def module() -> None:
     help=f"What to build from.  [default: FOLDER/{RECIPE} if it exists]",
 )
 @click.option("-n", "--name", type=NAME, help="What to call the module.")
-@click.option("-m", "--model", "models", multiple=True, type=REFERENCE, help="Repeatable.")
+@click.option("-m", "--model", "models", multiple=True, type=MODEL, help="Repeatable.")
 @click.option("--entry-script", metavar="PATH", help="In FOLDER.  [default: score.py]")
 @click.option(
     "--environment",

@@ -8,7 +8,8 @@ from skerry_cloud import builds, clock, telemetry
 from skerry_cloud.deployments import service as deployments
 from skerry_cloud.deployments.progress import progress
 from skerry_cloud.fleet import devices
-from skerry_cloud.registry import models, modules
+from skerry_cloud.formats import Finding
+from skerry_cloud.registry import files, models, modules, new_model
 from skerry_contract import shape
 
 
@@ -33,8 +34,20 @@ class Model:
     framework: str
     framework_version: str
     created: str
+    created_by: str
+    digest: str
+    archived: str
     size: int
     files: Sequence[File]
+    sample_input: File | None
+    sample_output: File | None
+    resources: new_model.ModelResources
+    datasets: Sequence[new_model.DataSet]
+    run_id: str
+    experiment_name: str
+    parent: str
+    derived: Sequence[str]
+    findings: Sequence[Finding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +201,20 @@ def model(found: models.Model) -> Model:
         framework=about.framework,
         framework_version=about.framework_version,
         created=clock.text(found.created),
+        created_by=found.created_by,
+        digest=found.digest,
+        archived=clock.text(found.archived) if found.archived is not None else "",
         size=found.size,
-        files=[File(file.path, file.digest, file.size) for file in about.files],
+        files=[_file(file) for file in about.files],
+        sample_input=_file(about.sample_input) if about.sample_input else None,
+        sample_output=_file(about.sample_output) if about.sample_output else None,
+        resources=about.resources,
+        datasets=about.datasets,
+        run_id=about.run_id,
+        experiment_name=about.experiment_name,
+        parent=about.parent or "",
+        derived=found.derived,
+        findings=found.findings,
     )
 
 
@@ -275,6 +300,10 @@ def telemetry_page(entries: Sequence[telemetry.Entry], cursor: int) -> Telemetry
         for entry in entries
     ]
     return TelemetryPage(items, entries[-1].cursor if entries else cursor)
+
+
+def _file(found: files.File) -> File:
+    return File(found.path, found.digest, found.size)
 
 
 def _image(found: modules.Image) -> Image:

@@ -7,6 +7,7 @@ from skerry_cloud.api import (
     devices,
     distribution,
     errors,
+    models,
     registry,
     telemetry,
     uploads,
@@ -29,6 +30,6 @@ def make_app(services: Services) -> FastAPI:
     app.state.services = services
     errors.add_handlers(app)
     app.add_middleware(BodyLimit)
-    for routes in (registry, uploads, devices, deployments, telemetry, distribution):
+    for routes in (registry, models, uploads, devices, deployments, telemetry, distribution):
         app.include_router(routes.router)
     return app

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from typing import Annotated
 
 from fastapi import Depends, Request
 
@@ -9,17 +10,21 @@ from skerry_cloud.api.services import Services, Use
 from skerry_cloud.tokens import matches
 from skerry_contract.errors import UnauthorizedError
 
+ADMIN = "admin"
+"""Who asks with the token of the login file: there is one such person so far."""
 _REMEDY = "Send 'Authorization: Bearer <token>'."
 
 
-def _person(request: Request, services: Use) -> None:
+def _person(request: Request, services: Use) -> str:
+    """Return the name of the person who asks."""
     token = token_of(request.headers.get("authorization", ""))
-    if not matches(token, services.identification.admin_hash):
-        device = services.devices.authenticate(token)
-        raise UnauthorizedError(
-            f"this is the token of device {device}, which may not do this",
-            remedy="Use the token of the login file.",
-        )
+    if matches(token, services.identification.admin_hash):
+        return ADMIN
+    device = services.devices.authenticate(token)
+    raise UnauthorizedError(
+        f"this is the token of device {device}, which may not do this",
+        remedy="Use the token of the login file.",
+    )
 
 
 def _device(device: str, request: Request, services: Use) -> None:
@@ -45,6 +50,8 @@ Anyone = Depends(_anyone)
 """Dependency of routes that people and any device may use."""
 Person = Depends(_person)
 """Dependency of routes that only people may use."""
+PersonName = Annotated[str, Person]
+"""Type of a route's argument that gives it the name of the person who asks."""
 ThatDevice = Depends(_device)
 """Dependency of routes for people and the device in the path."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from skerry_contract.errors import ModelError, ScorerError, SkerryError
-from skerry_contract.names import Digest, Reference, check_digest, check_name
+from skerry_contract.names import Digest, Reference, check_digest, check_model_name, check_name
 
 MAX_FILES = 100_000
 """Most files of one model or one scorer."""
@@ -163,7 +163,7 @@ def check_request(request: BuildRequest) -> None:
                 remedy=f"Rename the folder {MODELS_FOLDER}.",
             )
     for model in request.models:
-        check_name(model.name)
+        check_model_name(model.name)
         check_files(model.files, f"model {model.reference}", ModelError)
     if len({model.reference for model in request.models}) != len(request.models):
         raise ModelError(f"{request.reference} names a model twice")

@@ -19,6 +19,7 @@ from skerry_cloud.database import (
 )
 from skerry_cloud.deployments import manifest_file
 from skerry_cloud.deployments.choice import Candidate, current, specs
+from skerry_cloud.deployments.policy import check_code_in_models
 from skerry_cloud.fleet.devices import Device, list_devices, require_devices
 from skerry_cloud.fleet.messages import latest
 from skerry_cloud.registry.modules import Module, find_module
@@ -102,6 +103,7 @@ class Deployments:
         with self._database.write() as connection:
             require_devices(connection, targets)
             modules = _modules_of(connection, manifest)
+            check_code_in_models(connection, manifest, modules)
             before = _named(connection, manifest.name, _newest(connection, manifest.name))
             reference = Reference(
                 manifest.name, next_number(connection, "deployment", manifest.name)

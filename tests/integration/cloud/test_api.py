@@ -281,7 +281,7 @@ def test_every_error_has_the_same_form(server: CloudServer) -> None:
     refused(server.ask("GET", "/v1/nothing"), 404, "NOT_FOUND")
     refused(server.ask("PATCH", "/v1/models"), 405, "CONTRACT")
     refused(server.ask("GET", "/v1/telemetry?limit=0"), 400, "CONTRACT")
-    refused(server.ask("GET", "/v1/models/face/x"), 400, "CONTRACT")
+    refused(server.ask("GET", "/v1/models/face/x"), 400, "NAME")
     refused(server.ask("POST", "/v1/models", b"{" * 10), 400, "CONTRACT")
     refused(server.ask("POST", "/v1/devices", {"id": "x"}), 400, "CONTRACT")
     refused(server.ask("POST", "/v1/models", b"x" * (16 * 1024 * 1024 + 1)), 413, "CONTRACT")

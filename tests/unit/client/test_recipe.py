@@ -25,7 +25,7 @@ def test_a_recipe_is_read_with_all_its_fields(tmp_path: Path) -> None:
     [
         ("name = ", "is no TOML"),
         ('nmae = "cam"', "did you mean 'name'"),
-        ('models = ["face"]', r"models\[0\]: expected 'name:version'"),
+        ('models = ["face 1"]', r"models\[0\]: expected 'name:version'"),
         ('entry_script = "../score.py"', "entry_script"),
         ("name = " + '"' + "x" * 70_000 + '"', "at most"),
         ("\udcff", "is no TOML"),

@@ -151,6 +151,17 @@ def test_the_registry(folder: Path, ws: Workspace, tmp_path: Path) -> None:
     assert Path(Model.get_model_path("script")).read_text() == SCRIPT
     with pytest.raises(ModelError, match="absent"):
         Model.register(ws, "models", "words", child_paths=["absent"])
+    first.add_tags({"b": "3"})
+    first.remove_tags(["a"])
+    first.add_properties({"accuracy": "0.9"})
+    with pytest.raises(ConflictError):
+        first.add_properties({"accuracy": "1"})
+    first.update(description="words")
+    again = Model(ws, name="words", version=1)
+    assert (again.tags, again.properties) == ({"b": "3"}, {"accuracy": "0.9"})
+    assert again.description == "words"
+    again.update(tags={"c": "4"})
+    assert (again.tags, again.description) == ({"c": "4"}, "words")
     first.delete()
     with pytest.raises(NotFoundError):
         Model(ws, name="words", version=1)

@@ -263,6 +263,7 @@ def test_an_edge_target(tmp_path: Path) -> None:
         ({"computeType": "edge"}, "devices"),
         ({"computeType": "edge", "devices": "line-1"}, "devices"),
         ({"computeType": "edge", "devices": ["line-1"], "restart": "maybe"}, "restart"),
+        ({"computeType": "edge", "devices": ["x-1"], "allow_code_in_models": 1}, "allow_code"),
     ],
 )
 def test_other_targets_are_refused_by_name(tmp_path: Path, document: Any, told: str) -> None:
