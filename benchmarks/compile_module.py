@@ -41,7 +41,7 @@ KEPT = ("base", "uv")
 """What a cold compiler has in its caches: lists of packages, and what uv has downloaded."""
 NOT_SHOWN = (
     "Cold, the compiler makes base and environment, 'docker build' unpacks them ready-made.",
-    "Cold, the compiler fetches its Debian packages, some 10 MB, from the archive each time.",
+    "Cold, the compiler fetches its Debian packages from the archive each time.",
     "The trial: 'docker build' runs nothing of the image.",
     "Sending the new model to the server, save for its own row; 'docker build' sends its context.",
     "BuildKit: the engine here has the classic builder only.",
