@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skerry_cloud.blobs import BlobStore
@@ -22,6 +22,7 @@ from skerry_cloud.compiler.reports import store_reports
 from skerry_cloud.compiler.request import (
     Base,
     BuildRequest,
+    Checked,
     Image,
     Layer,
     Progress,
@@ -81,32 +82,35 @@ def compile_module(
     wanted = _requirements(request, blobs)
     for note in wanted.notes:
         progress(note)
+    place = _Place(request, blobs, caches, progress)
     with _alone(caches):
-        place = _Place(request, blobs, caches, progress)
         base = _base(place, platform, LayerShelf(caches / "layers", blobs))
         layers = [*base.layers, *_layers(place, platform, wanted, host, base)]
         reports = store_reports(request, layers, blobs, caches / "inventories", base.tree)
         image = store_image(request, platform, layers, reports, blobs, python=base.python)
-        if request.check_init:
-            _try(place, image, platform, base)
+        image = replace(image, checked=_check(place, platform, image, base))
     progress(f"{request.reference} for {platform.name} is {image.digest}")
     return image
 
 
-def _try(place: _Place, image: Image, platform: Platform, base: Base) -> None:
+def _check(place: _Place, platform: Platform, image: Image, base: Base) -> Checked:
+    """Try the image, if that was asked for and can be done here; say what became of it."""
+    if not place.request.check_init:
+        return "not-asked"
     how = find_how(platform, base)
-    if how:
-        trees = place.caches / "trees"
-        try_module(place.request, image, place.blobs, trees, place.progress, how=how)
-    elif platform.is_here:
+    if how is None and platform.is_here:
         place.progress(
             "init() was not tried: on a base that is not Skerry's, it runs only under bubblewrap"
         )
-    else:
+        return "no-sandbox"
+    if how is None:
         place.progress(
             f"init() was not tried: {platform.name} does not run on this machine; "
             f"with qemu-user-static and bubblewrap it would"
         )
+        return "no-emulator"
+    trees = place.caches / "trees"
+    return try_module(place.request, image, place.blobs, trees, place.progress, how=how)
 
 
 def _requirements(request: BuildRequest, blobs: BlobStore) -> Requirements:

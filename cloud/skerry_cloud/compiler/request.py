@@ -22,6 +22,9 @@ GZIP_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 Progress = Callable[[str], None]
 """Is told in one line what happens now, for the person who waits."""
 Kind = Literal["base", "environment", "scorer host", "models", "scorer code"]
+Checked = Literal["yes", "not-asked", "no-emulator", "no-sandbox", "emulator-failed"]
+"""Whether ``init()`` and the golden set ran well, or why they were not judged: nobody asked, the
+builder cannot run the platform or has no sandbox for a given base, or its emulator crashed or hung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,7 @@ class Image:
         config: Digest of its config, which is Docker's image id.
         config_size: Length of its config in bytes.
         layers: From the most to the least stable.
+        checked: Whether it was tried.
     """
 
     platform: str
@@ -171,6 +175,7 @@ class Image:
     config: Digest
     config_size: int
     layers: tuple[Layer, ...]
+    checked: Checked = "not-asked"
 
     @property
     def total_size(self) -> int:

@@ -27,6 +27,7 @@ from skerry_cloud.compiler.request import (
     MODELS_FOLDER,
     Base,
     BuildRequest,
+    Checked,
     FileEntry,
     Image,
     Progress,
@@ -92,11 +93,11 @@ def try_module(
     progress: Progress,
     *,
     how: How,
-) -> None:
+) -> Checked:
     """Run ``init()`` and the golden set of ``image`` in a child process.
 
     An emulator may crash or hang where the device does not: under one, only what the script or the
-    golden set itself says counts, and the rest is told.
+    golden set itself says counts; the rest is told, and the image counts as ``emulator-failed``.
 
     Args:
         request: What the image was made of.
@@ -126,6 +127,8 @@ def try_module(
                 if how.emulator is None:
                     raise error.meaning from error
                 progress(f"not checked: {error.meaning.text}, under {how.emulator.name}")
+                return "emulator-failed"
+    return "yes"
 
 
 def _aside(how: How) -> str:

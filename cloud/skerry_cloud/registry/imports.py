@@ -148,7 +148,7 @@ def read_image(digest: str, blobs: BlobStore, *, runs: bool = True) -> UploadedI
     platform = "/".join(filter(None, (config.os, config.architecture, config.variant)))
     return UploadedImage(
         platform,
-        Image(Digest(digest), len(data), tuple(layers)),
+        Image(Digest(digest), len(data), tuple(layers), "imported"),
         tuple(layer.mediaType for layer in manifest.layers),
         config.rootfs.diff_ids,
         config.config.Env or (),
