@@ -24,7 +24,8 @@ Progress = Callable[[str], None]
 Kind = Literal["base", "environment", "scorer host", "models", "scorer code"]
 Checked = Literal["yes", "not-asked", "no-emulator", "no-sandbox", "emulator-failed"]
 """Whether ``init()`` and the golden set ran well, or why they were not judged: nobody asked, the
-builder cannot run the platform or has no sandbox for a given base, or its emulator crashed or hung."""
+builder cannot run the platform or has no sandbox for a given base, or its emulator crashed or
+hung."""
 
 
 @dataclass(frozen=True, slots=True)
