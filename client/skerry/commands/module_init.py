@@ -25,7 +25,8 @@ def init(session: Session, folder: Path | None, name: str) -> None:
     """Copy a template into FOLDER, or into a new folder of the template's name.
 
     It holds score.py, an environment file, module.toml, a golden set and samples; README.md says
-    how to get the model. A folder that holds something is left alone.
+    how to get the model. container-c holds a program in C instead. A folder that holds something
+    is left alone.
     """
     target = folder or Path(name)
     if target.is_dir() and any(target.iterdir()):

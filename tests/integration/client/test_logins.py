@@ -71,7 +71,7 @@ def test_a_passing_trouble_is_overcome_and_a_post_is_not_repeated(
 
 def test_wrong_usage_is_status_2(skerry: Skerry) -> None:
     for words in (
-        ["model", "show", "no-version"],
+        ["model", "show", "sentiment:first"],
         ["device", "add", "../evil"],
         ["device", "flash", "porch"],
         ["model", "register", "-p", "x", "-n", "m", "--tag", "nothing"],
@@ -81,9 +81,9 @@ def test_wrong_usage_is_status_2(skerry: Skerry) -> None:
 
 
 def test_wrong_usage_is_told_on_stderr_alone_as_the_page_says(skerry: Skerry) -> None:
-    done = skerry("model", "show", "no-version", "--output", "json")
+    done = skerry("model", "show", "sentiment:first", "--output", "json")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "no-version" in done.stderr
+    assert "sentiment:first" in done.stderr
     assert "(status 2) is told on stderr alone" in document()
 
 
