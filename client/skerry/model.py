@@ -1,5 +1,6 @@
 """Models of the registry, and what is made of them: services, packages."""
 
+import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,7 @@ from skerry.explained import explained
 from skerry.files import LocalFile, Reader
 from skerry.inference import InferenceConfig
 from skerry.local.places import Places
+from skerry.model_path import in_scorer, local_model
 from skerry.module_build import start_build
 from skerry.package import ModelPackage
 from skerry.resource_configuration import ResourceConfiguration
@@ -298,7 +300,11 @@ class Model:
     def get_model_path(
         model_name: str, version: int | None = None, workspace: Workspace | None = None
     ) -> str:
-        """Return where a model's files are: in a scorer, and elsewhere fetched from the server.
+        """Return where a model's files are: its one file or folder, or the folder of all of them.
+
+        In a scorer ``AZUREML_MODEL_DIR`` is looked at first. Then come, in the working folder,
+        ``azureml-models/<name>/<version>`` and ``<name>``; what is in none of them is fetched from
+        the server. With a ``workspace``, and outside a scorer, the server is asked at once.
 
         Args:
             model_name: Its name.
@@ -307,8 +313,14 @@ class Model:
 
         Raises:
             NotFoundError: There is none such.
+            UnauthorizedError: It is not here, and there is no login to ask a server with.
         """
-        found = Model(workspace or Workspace.from_config(), name=model_name, version=version)
+        name = check_model_name(model_name)
+        if workspace is None or in_scorer(os.environ):
+            here = local_model(name, version, os.environ, Path.cwd())
+            if here is not None:
+                return str(here)
+        found = Model(workspace or Workspace.from_config(), name=name, version=version)
         kept = Places.standard().model(found.workspace.api, found.with_files().files)
         tops = {PurePosixPath(file.path).parts[0] for file in found.files}
         return str(kept / tops.pop()) if len(tops) == 1 else str(kept)

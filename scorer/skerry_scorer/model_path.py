@@ -24,7 +24,7 @@ class Model:
         Raises:
             FileNotFoundError: It is not here; the text names what is.
         """
-        root = _models_folder()
+        root = _models_folder(model_name)
         versions = root / model_name
         if version is None:
             numbers = [p.name for p in versions.glob("*") if p.name.isdigit()]
@@ -37,9 +37,9 @@ class Model:
         return str(files[0] if len(files) == 1 else folder)
 
 
-def _models_folder() -> Path:
-    told = Path(os.environ.get("AZUREML_MODEL_DIR", ""))
-    for folder in (told, *told.parents):
-        if folder.name == FOLDER:
-            return folder
-    return Path(os.environ.get("AML_APP_ROOT") or ".") / FOLDER
+def _models_folder(model_name: str) -> Path:
+    """Return the folder of ``<name>/<version>``: the variable names it, or a version in it."""
+    own = Path(os.environ.get("AML_APP_ROOT") or ".") / FOLDER
+    told = Path(os.environ.get("AZUREML_MODEL_DIR") or own)
+    places = (told, told.parent.parent, own)
+    return next((place for place in places if (place / model_name).is_dir()), own)

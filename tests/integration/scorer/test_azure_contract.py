@@ -146,8 +146,11 @@ def test_pages_of_named_origins_may_read_the_answers(make_host: MakeHost) -> Non
     assert (other.status, "access-control-allow-origin" in other.headers) == (200, False)
 
 
-def test_where_a_model_lies_can_be_asked_by_its_name(make_host: MakeHost, tmp_path: Path) -> None:
-    models = tmp_path / "azureml-models"
+@pytest.mark.parametrize("place", ["azureml-models", "azureml-models/3"])
+def test_where_a_model_lies_can_be_asked_by_its_name(
+    make_host: MakeHost, tmp_path: Path, place: str
+) -> None:
+    models = tmp_path / place
     for version, name in [("9", "old.tflite"), ("10", "new.tflite")]:
         (models / "wake" / version).mkdir(parents=True)
         (models / "wake" / version / name).touch()
