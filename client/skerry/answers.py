@@ -136,11 +136,12 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A module's image for one platform."""
+    """A module's image for one platform; ``checked`` says whether it was tried, or why not."""
 
     digest: str
     size: int = 0
     layers: tuple[Layer, ...] = ()
+    checked: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

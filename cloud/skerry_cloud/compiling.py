@@ -18,7 +18,7 @@ def compiler_into(blobs: BlobStore, caches: Path) -> Compile:
     def compile_image(job: Job, platform: str, progress: Callable[[str], None]) -> Image:
         made = compiler.compile_module(_request(job, platform), blobs, caches, progress)
         layers = [Layer(one.digest, one.size, one.kind, one.reused) for one in made.layers]
-        return Image(made.digest, made.size, tuple(layers))
+        return Image(made.digest, made.size, tuple(layers), made.checked)
 
     return compile_image
 

@@ -109,6 +109,7 @@ module_images = Table(
     Column("digest", _Digest, nullable=False, index=True),
     Column("size", BigInteger, nullable=False),
     Column("layers", JSON, nullable=False),
+    Column("checked", String(16), nullable=False, server_default="unknown"),
     ForeignKeyConstraint(["module", "version"], ["modules.name", "modules.version"]),
 )
 

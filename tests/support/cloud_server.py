@@ -17,7 +17,7 @@ from skerry_cloud import serve
 from skerry_cloud.assembly import CompileWith
 from skerry_cloud.blobs import BlobStore
 from skerry_cloud.builds import Compile, Job
-from skerry_cloud.registry.modules import Image, Layer
+from skerry_cloud.registry.modules import Checked, Image, Layer
 from skerry_cloud.settings import Options, Settings
 from skerry_contract.errors import InitFailedError
 from support.waiting import eventually
@@ -58,7 +58,8 @@ def small_compiler(blobs: BlobStore, caches: Path) -> Compile:
             "annotations": {"io.skerry.sbom": about.digest},
         }
         stored = blobs.put(json.dumps(manifest).encode())
-        return Image(stored.digest, stored.size, tuple(layers))
+        checked: Checked = "yes" if job.order.check else "not-asked"
+        return Image(stored.digest, stored.size, tuple(layers), checked)
 
     return compile_image
 

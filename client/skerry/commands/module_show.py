@@ -16,6 +16,14 @@ from skerry.session import Session, with_session
 from skerry_contract import shape
 from skerry_contract.names import Reference
 
+_CHECKED = {
+    "not-asked": "no: nobody asked for it",
+    "no-emulator": "no: the server cannot run this platform",
+    "emulator-failed": "no: it crashed or hung under an emulator",
+    "imported": "no: it was imported",
+}
+"""What ``checked`` means to people, where the word does not say it."""
+
 
 @click.command(
     epilog="Example: skerry module show sentiment-scorer:1 --licences --platform linux/amd64"
@@ -113,8 +121,9 @@ def _images(
     for image in found.images:
         if platform in (None, image.platform):
             yield f"\n{image.platform}  {image.document.digest}"
-            yield _start(image)
             built = module.images[image.platform]
+            yield facts((("checked", _CHECKED.get(built.checked, built.checked)),))
+            yield _start(image)
             rows = [
                 (one.kind, size_text(one.size), short(one.digest), "reused" if one.reused else "")
                 for one in built.layers

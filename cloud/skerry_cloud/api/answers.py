@@ -62,11 +62,12 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A module's image for one platform."""
+    """A module's image for one platform, and whether it was tried, or why not."""
 
     digest: str
     size: int
     layers: Sequence[Layer]
+    checked: modules.Checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +309,7 @@ def _file(found: files.File) -> File:
 
 def _image(found: modules.Image) -> Image:
     layers = [Layer(one.digest, one.size, one.kind, one.reused) for one in found.layers]
-    return Image(found.digest, found.size, layers)
+    return Image(found.digest, found.size, layers, found.checked)
 
 
 def _progress(found: devices.Device, of: deployments.Deployment) -> DeviceProgress:

@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skerry_cloud.blobs import BlobStore
@@ -18,7 +18,14 @@ from skerry_cloud.compiler.image import store_image
 from skerry_cloud.compiler.layers import SCRATCH, LayerShelf
 from skerry_cloud.compiler.platforms import Platform, find_platform
 from skerry_cloud.compiler.reports import store_reports
-from skerry_cloud.compiler.request import BuildRequest, Image, Layer, Progress, check_request
+from skerry_cloud.compiler.request import (
+    BuildRequest,
+    Checked,
+    Image,
+    Layer,
+    Progress,
+    check_request,
+)
 from skerry_cloud.compiler.trial import find_how, try_module
 from skerry_contract.errors import ConflictError, EnvironmentFileError
 
@@ -71,20 +78,29 @@ def compile_module(
     wanted = _requirements(request, blobs)
     for note in wanted.notes:
         progress(note)
+    place = _Place(request, blobs, caches, progress)
     with _alone(caches):
-        layers = _layers(_Place(request, blobs, caches, progress), platform, wanted, host)
+        layers = _layers(place, platform, wanted, host)
         reports = store_reports(request, layers, blobs, caches / "inventories")
         image = store_image(request, platform, layers, reports, blobs)
-        how = find_how(platform) if request.check_init else None
-        if how:
-            try_module(request, image, blobs, caches / "trees", progress, how=how)
-        elif request.check_init:
-            progress(
-                f"init() was not tried: {platform.name} does not run on this machine; "
-                f"with qemu-user-static and bubblewrap it would"
-            )
+        image = replace(image, checked=_check(place, platform, image))
     progress(f"{request.reference} for {platform.name} is {image.digest}")
     return image
+
+
+def _check(place: _Place, platform: Platform, image: Image) -> Checked:
+    """Try the image, if that was asked for and can be done here; say what became of it."""
+    if not place.request.check_init:
+        return "not-asked"
+    how = find_how(platform)
+    if how is None:
+        place.progress(
+            f"init() was not tried: {platform.name} does not run on this machine; "
+            f"with qemu-user-static and bubblewrap it would"
+        )
+        return "no-emulator"
+    trees = place.caches / "trees"
+    return try_module(place.request, image, place.blobs, trees, place.progress, how=how)
 
 
 def _requirements(request: BuildRequest, blobs: BlobStore) -> Requirements:

@@ -18,6 +18,9 @@ MODELS_FOLDER = "azureml-models"
 Progress = Callable[[str], None]
 """Is told in one line what happens now, for the person who waits."""
 Kind = Literal["base", "environment", "scorer host", "models", "scorer code"]
+Checked = Literal["yes", "not-asked", "no-emulator", "emulator-failed"]
+"""Whether ``init()`` and the golden set ran well, or why they were not judged: nobody asked, the
+builder cannot run the platform, or its emulator crashed or hung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class Image:
         config: Digest of its config, which is Docker's image id.
         config_size: Length of its config in bytes.
         layers: From the most to the least stable.
+        checked: Whether it was tried.
     """
 
     platform: str
@@ -129,6 +133,7 @@ class Image:
     config: Digest
     config_size: int
     layers: tuple[Layer, ...]
+    checked: Checked = "not-asked"
 
     @property
     def total_size(self) -> int:

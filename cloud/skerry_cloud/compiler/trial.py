@@ -23,7 +23,14 @@ from skerry_cloud.blobs import CHUNK, BlobStore
 from skerry_cloud.compiler.layers import SCRATCH
 from skerry_cloud.compiler.platforms import Platform, find_platform
 from skerry_cloud.compiler.programs import kill_group
-from skerry_cloud.compiler.request import MODELS_FOLDER, BuildRequest, FileEntry, Image, Progress
+from skerry_cloud.compiler.request import (
+    MODELS_FOLDER,
+    BuildRequest,
+    Checked,
+    FileEntry,
+    Image,
+    Progress,
+)
 from skerry_cloud.compiler.trees import prune, unpack_layer
 from skerry_cloud.compiler.trial_command import Trees, plain_command, sandbox_command
 from skerry_contract.errors import GoldenError, InitFailedError, RuntimeFailedError, SkerryError
@@ -73,11 +80,11 @@ def try_module(
     progress: Progress,
     *,
     how: How,
-) -> None:
+) -> Checked:
     """Run ``init()`` and the golden set of ``image`` in a child process.
 
     An emulator may crash or hang where the device does not: under one, only what the script or the
-    golden set itself says counts, and the rest is told.
+    golden set itself says counts; the rest is told, and the image counts as ``emulator-failed``.
 
     Args:
         request: What the image was made of.
@@ -107,6 +114,8 @@ def try_module(
                 if how.emulator is None:
                     raise error.meaning from error
                 progress(f"not checked: {error.meaning.text}, under {how.emulator.name}")
+                return "emulator-failed"
+    return "yes"
 
 
 def _aside(how: How) -> str:

@@ -107,7 +107,7 @@ def _read(digest: str, blobs: BlobStore) -> tuple[str, Image]:
     _check(config, manifest, subject)
     layers = [Layer(one.digest, one.size, "layer", reused=False) for one in manifest.layers]
     platform = "/".join(filter(None, (config.os, config.architecture, config.variant)))
-    return platform, Image(Digest(digest), len(data), tuple(layers))
+    return platform, Image(Digest(digest), len(data), tuple(layers), "imported")
 
 
 def _check(config: _Config, manifest: _Manifest, subject: str) -> None:

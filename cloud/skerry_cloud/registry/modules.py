@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, func, select, tuple_
 
@@ -17,6 +17,9 @@ from skerry_cloud.database import (
 )
 from skerry_contract.errors import ConflictError, NotFoundError
 from skerry_contract.names import Digest, Reference
+
+Checked = Literal["yes", "not-asked", "no-emulator", "emulator-failed", "imported", "unknown"]
+"""Whether an image was tried when it was built, or why not; ``unknown`` of older builds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,13 @@ class Image:
         digest: Content address of its OCI manifest.
         size: Length of that manifest in bytes.
         layers: From the most to the least stable.
+        checked: Whether ``init()`` and the golden set ran well, or why they were not judged.
     """
 
     digest: Digest
     size: int
     layers: tuple[Layer, ...]
+    checked: Checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,8 @@ def insert_module(connection: Connection, module: Module) -> None:
     for platform, image in module.images.items():
         layers = [asdict(layer) for layer in image.layers]
         facts = {"platform": platform, "digest": image.digest, "size": image.size}
-        connection.execute(module_images.insert(), {**mine, **facts, "layers": layers})
+        more = {"layers": layers, "checked": image.checked}
+        connection.execute(module_images.insert(), {**mine, **facts, **more})
 
 
 def find_module(connection: Connection, which: Reference) -> Module:
@@ -238,4 +244,5 @@ def _module(connection: Connection, row: Row[Any]) -> Module:
 
 
 def _image(row: Row[Any]) -> Image:
-    return Image(Digest(row.digest), row.size, tuple(Layer(**layer) for layer in row.layers))
+    layers = tuple(Layer(**layer) for layer in row.layers)
+    return Image(Digest(row.digest), row.size, layers, row.checked)

@@ -51,6 +51,7 @@ def test_a_module_of_another_server_keeps_its_digest_and_what_it_says(
         assert theirs == {name: image["digest"] for name, image in shown["images"].items()}
     only = bring(doubler, f"oci:{tmp_path}/2", "--platform", HERE)
     assert list(only["images"]) == [HERE]
+    assert only["images"][HERE]["checked"] == "imported"
     said = doubler.skerry.ok("module", "show", f"foreign:{only['version']}", "--sbom")
     assert json.loads(said)["bomFormat"] == "CycloneDX"
 

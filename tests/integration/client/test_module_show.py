@@ -17,9 +17,11 @@ def test_a_module_shows_its_image_and_how_it_starts(doubler: Doubler) -> None:
     assert "label io.skerry.models                  weights:1" in shown
     for row in ("base", "environment", "scorer host", "models", "scorer code", "sbom.cdx.json"):
         assert row in shown
+    assert "checked  yes" in shown
     [image] = json.loads(doubler.skerry.ok("module", "show", "doubler:1", "--output", "json"))[
         "images"
     ].values()
+    assert image["checked"] == "yes"
     assert image["ports"] == ["5001/tcp"]
     assert image["reports"].keys() == {
         "sbom.cdx.json",

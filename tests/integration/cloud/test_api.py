@@ -126,6 +126,9 @@ def test_a_build_makes_a_module_and_its_log_can_be_followed(server: CloudServer)
     module = server.get("/v1/modules/scorer/1")
     assert build["module"] == module
     assert set(module["images"]) == {"linux/amd64", "linux/arm64"}
+    assert {image["checked"] for image in module["images"].values()} == {"yes"}
+    unchecked = server.build("scorer", check=False)["module"]["images"]["linux/amd64"]
+    assert unchecked["checked"] == "not-asked"
     assert module["models"] == ["weights:1"]
     error = refused(server.ask("DELETE", "/v1/models/weights/1"), 409, "CONFLICT")
     assert "scorer:1" in error["text"]

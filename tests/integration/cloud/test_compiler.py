@@ -240,6 +240,7 @@ def test_armv7_takes_its_wheels_from_the_index_and_numpy_from_debian(
     assert "trying init() under qemu-arm-static" in log
     assert "checking the golden set" in log
     assert not [line for line in log if line.startswith("not checked")]
+    assert image.checked == "yes"
     config = document(blobs, image.config)
     assert (config["architecture"], config["variant"]) == ("arm", "v7")
     assert [layer.kind for layer in image.layers][:2] == ["base", "environment"]
@@ -261,10 +262,20 @@ def test_a_crash_under_an_emulator_may_be_its_own_and_refuses_nothing(
     build: Build, blobs: BlobStore, log: list[str]
 ) -> None:
     script = "import os\ndef init():\n    os.abort()\ndef run(d): 1\n"
-    build(platform=ELSEWHERE, files=stored(blobs, {"score.py": script}))
+    image = build(platform=ELSEWHERE, files=stored(blobs, {"score.py": script}))
+    assert image.checked == "emulator-failed"
     [told] = [line for line in log if line.startswith("not checked: ")]
     assert "ended with status" in told
     assert find_platform(ELSEWHERE).emulator in told
+
+
+def test_what_this_machine_cannot_run_is_told_and_kept(
+    build: Build, log: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    build(platform=ELSEWHERE, check_init=False)  # what the next one reuses needs no programs
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert build(platform=ELSEWHERE).checked == "no-emulator"
+    assert [line for line in log if line.startswith("init() was not tried: ")]
 
 
 def test_an_init_that_takes_too_much_memory_fails_where_it_asks(
@@ -273,6 +284,7 @@ def test_an_init_that_takes_too_much_memory_fails_where_it_asks(
     script = "def init():\n    bytearray(1 << 30)\ndef run(data): pass\n"
     files = stored(blobs, {"score.py": script})
     image = build(files=files, check_init=False)
+    assert image.checked == "not-asked"
     request, how = doubling(blobs, files=files), How(sandboxed=True, data_bytes=512 << 20)
     with pytest.raises(InitFailedError, match="MemoryError") as caught:
         try_module(request, image, blobs, root / "caches/trees", print, how=how)

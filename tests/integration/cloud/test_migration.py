@@ -83,6 +83,22 @@ def test_the_first_revision_makes_what_the_last_server_before_it_made(tmp_path: 
     new.dispose()
 
 
+def test_images_from_before_it_was_kept_are_not_said_to_be_checked(database_url: str) -> None:
+    engine = make_engine(database_url)
+    migration.upgrade(engine, to="0002")
+    with engine.connect() as plain:
+        connection = plain.execution_options(skerry_write=True)
+        with connection.begin():
+            module = "INSERT INTO modules (name, version, entry_script, environment, created)"
+            connection.execute(text(f"{module} VALUES ('m', 1, 'score.py', '', 0)"))
+            image = "INSERT INTO module_images (module, version, platform, digest, size, layers)"
+            connection.execute(text(f"{image} VALUES ('m', 1, 'linux/amd64', 'd', 1, '[]')"))
+    migration.upgrade(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT checked FROM module_images")) == "unknown"
+    engine.dispose()
+
+
 def test_a_database_of_a_newer_server_is_left_alone(database_url: str) -> None:
     engine = make_engine(database_url)
     migration.upgrade(engine)

@@ -9,8 +9,8 @@ from skerry_contract.manifest import Manifest, Target
 from skerry_contract.manifest import Module as Wanted
 from skerry_contract.names import Digest, Reference
 
-AMD = Image(Digest("sha256:" + "a" * 64), 10, ())
-ARM = Image(Digest("sha256:" + "b" * 64), 20, ())
+AMD = Image(Digest("sha256:" + "a" * 64), 10, (), "yes")
+ARM = Image(Digest("sha256:" + "b" * 64), 20, (), "yes")
 MODULE = Module(Reference("face", 3), [], "score.py", "", {"linux/amd64": AMD}, 0.0)
 MANIFEST = Manifest(
     name="faces", target=Target(("cam",)), modules={"detector": Wanted(image="face:3")}
