@@ -2,6 +2,7 @@
 
 import io
 import stat
+import struct
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ MAX_RATIO = 200
 """Most bytes that one byte may become, above ``FREE_BYTES``; weights seldom reach 2."""
 FREE_BYTES = 64 * 1024 * 1024
 _BLOCK = 512
+_MAX_DIGITS = 20
 _MAX_LONG_NAME = 1024 * 1024
-_MAX_DIRECTORY = 64 * 1024 * 1024
+_MAX_DIRECTORY = 16 * 1024 * 1024
 _REGULAR, _FOLDER = (b"\0", b"0", b"7"), b"5"
 _KINDS = {b"1": "a link", b"2": "a link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
 
@@ -107,9 +109,12 @@ def open_zip(source: Source) -> zipfile.ZipFile | None:
             raise DamagedError("its directory is not there")
         return None
     try:
-        return zipfile.ZipFile(io.BufferedReader(source))
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, IndexError) as error:
+        with source.budget.at_most(2 * _MAX_DIRECTORY):  # zip64 says its size elsewhere
+            return zipfile.ZipFile(io.BufferedReader(source))
+    except (zipfile.BadZipFile, ValueError, RuntimeError, OSError, IndexError) as error:
         raise DamagedError(f"its directory cannot be read: {error}") from error
+    except struct.error as error:
+        raise DamagedError("its directory cannot be read") from error
 
 
 def zip_members(archive: zipfile.ZipFile) -> Iterator[tuple[Member, zipfile.ZipInfo]]:
@@ -143,8 +148,8 @@ def zip_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> byt
     except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, OSError) as error:
         raise DamagedError(f"{info.filename[:200]!r} cannot be unpacked: {error}") from error
     except Exception as error:
-        # zlib, bz2 and lzma each raise errors of their own.
-        if type(error).__module__ in ("zlib", "_lzma", "lzma"):
+        # zlib, lzma and struct each raise errors of their own.
+        if type(error).__module__ in ("zlib", "_lzma", "lzma", "struct"):
             raise DamagedError(f"{info.filename[:200]!r} cannot be unpacked: {error}") from error
         raise
 
@@ -266,10 +271,10 @@ def _size(header: bytes) -> int:
     field = header[124:136]
     if field[0] & 0x80:
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
-    try:
-        return int(field.strip(b" \0") or b"0", 8)
-    except ValueError as error:
-        raise DamagedError("a member's size is damaged") from error
+    digits = field.strip(b" \0") or b"0"
+    if not digits.isdigit() or b"8" in digits or b"9" in digits:
+        raise DamagedError("a member's size is damaged")
+    return int(digits, 8)
 
 
 def _name(header: bytes) -> str:
@@ -281,15 +286,18 @@ def _name(header: bytes) -> str:
 def _pax(data: bytes) -> dict[str, str]:
     """Return the attributes of a pax header (POSIX.1-2001, "pax Extended Header")."""
     found: dict[str, str] = {}
-    while data:
-        digits, blank, _rest = data.partition(b" ")
-        if not blank or not digits.isdigit() or not 0 < int(digits[:9]) <= len(data):
+    at = 0
+    while at < len(data):
+        digits = data[at : max(at, data.find(b" ", at, at + 10))]
+        if not digits.isdigit() or not len(digits) < int(digits) <= len(data) - at:
             raise DamagedError("a member's attributes are damaged")
-        record, data = data[: int(digits[:9])], data[int(digits[:9]) :]
+        record = data[at : at + int(digits)]
+        at += len(record)
         key, _equals, value = record[len(digits) + 1 : -1].partition(b"=")
         found[key.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
     if any(key.startswith("GNU.sparse") for key in found):
         raise RefusedError(f"its member {found.get('path', '')[:200]!r} is sparse")
-    if not found.get("size", "0").isdigit():
+    size = found.get("size", "0")
+    if not (size.isascii() and size.isdigit()) or len(size) > _MAX_DIGITS:
         raise DamagedError("a member's size is damaged")
     return found

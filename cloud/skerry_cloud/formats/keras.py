@@ -93,7 +93,8 @@ def _inputs(objects: list[dict[str, Any]]) -> tuple[Tensor, ...]:
         axes = shape if isinstance(shape, list) else []
         name, dtype = config.get("name"), config.get("dtype")
         if isinstance(dtype, dict):
-            dtype = dtype.get("config", {}).get("name", "") if dtype.get("config") else ""
+            inner = dtype.get("config")
+            dtype = inner.get("name") if isinstance(inner, dict) else ""
         sizes = tuple(axis if isinstance(axis, int) else -1 for axis in axes[:64])
         found.append(Tensor(str(name or "")[:200], str(dtype or "")[:50], sizes))
     return tuple(found[:MAX_TENSORS])

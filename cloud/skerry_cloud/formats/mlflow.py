@@ -6,11 +6,12 @@ from typing import Any
 import yaml
 
 from skerry_cloud.formats.finding import MAX_TENSORS, DamagedError, Finding, Tensor
-from skerry_cloud.formats.source import Source
+from skerry_cloud.formats.source import Budget, Source
 
 NAME = "MLmodel"
-MAX_BYTES = 1024 * 1024
-_MAX_ALIASES = 100
+MAX_BYTES = 256 * 1024
+_MAX_ALIASES = 10
+_NOTHING = ("", "null", "Null", "NULL", "~")
 _FACTS = ("run_id", "utc_time_created", "mlflow_version", "model_uuid", "artifact_path")
 _FRAMEWORKS = {
     "sklearn": "ScikitLearn", "keras": "TfKeras", "tensorflow": "TensorFlow", "onnx": "Onnx",
@@ -27,30 +28,34 @@ def read(source: Source, path: str) -> Finding | None:
     """
     if source.size > MAX_BYTES:
         return None
-    said = _load(source.at(0, source.size))
+    said = _load(source.at(0, source.size), source.budget)
     if not isinstance(said, dict) or not isinstance(said.get("flavors"), dict):
         return None
     flavors: dict[str, Any] = said["flavors"]
-    facts = {key: _text(said[key]) for key in _FACTS if said.get(key)}
+    facts = {key: _text(said[key]) for key in _FACTS if said.get(key, "") not in _NOTHING}
     facts["flavors"] = ", ".join(_text(name) for name in list(flavors)[:50])
     facts |= _framework(flavors)
     signature = said.get("signature")
     declared = signature if isinstance(signature, dict) else {}
     brings_code = [
-        name for name, flavor in flavors.items() if isinstance(flavor, dict) and flavor.get("code")
+        name
+        for name, flavor in flavors.items()
+        if isinstance(flavor, dict) and flavor.get("code", "") not in _NOTHING
     ]
     why = f"its flavor {_text(brings_code[0])} brings Python code" if brings_code else ""
     inputs, outputs = _columns(declared.get("inputs")), _columns(declared.get("outputs"))
     return Finding(path, "mlflow", why, inputs, outputs, facts)
 
 
-def _load(data: bytes) -> Any:
+def _load(data: bytes, budget: Budget) -> Any:
     try:
         text = data.decode("utf-8")
-        aliases = sum(isinstance(one, yaml.AliasToken) for one in yaml.scan(text))
-        if aliases > _MAX_ALIASES:
-            return None
-        return yaml.safe_load(text)
+        aliases = 0
+        for token in yaml.scan(text):
+            budget.spend(1)
+            aliases += isinstance(token, yaml.AliasToken)
+        # Everything stays a text: neither numbers nor merged mappings can grow.
+        return yaml.load(text, yaml.BaseLoader) if aliases <= _MAX_ALIASES else None  # noqa: S506
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise DamagedError("it is no YAML") from error
 

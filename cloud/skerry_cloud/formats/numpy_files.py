@@ -1,19 +1,22 @@
 """NumPy's ``.npy`` (NEP 1, ``numpy.lib.format``); objects in it are a pickle."""
 
-import re
+import ast
+from typing import Any
 
-from skerry_cloud.formats.finding import DamagedError, Finding
+from skerry_cloud.formats.finding import Finding
 from skerry_cloud.formats.source import Source
 
-MAX_HEADER = 256 * 1024
+MAX_HEADER = 64 * 1024
+"""Longest header that is read, in bytes; NumPy itself trusts 10,000."""
 _MAGIC = b"\x93NUMPY"
+_UNSEEN = "its header cannot be read, so it may hold objects, which are a pickle"
 
 
 def read(source: Source, path: str) -> Finding | None:
     """Read the header of an array, or return None if it is something else.
 
     Raises:
-        DamagedError: There is no header.
+        DamagedError: It ends before its header does.
         TooCostlyError: The budget is used up.
     """
     start = source.start(12)
@@ -22,14 +25,33 @@ def read(source: Source, path: str) -> Finding | None:
     width = 2 if start[6:7] == b"\x01" else 4
     length = int.from_bytes(start[8 : 8 + width], "little")
     if length > MAX_HEADER:
-        raise DamagedError(f"its header claims {length} bytes")
-    header = source.at(8 + width, length).decode("latin-1")
-    descr = re.search(r"""['"]descr['"]\s*:\s*(.+?)\s*,?\s*['"](?:fortran_order|shape)""", header)
-    shape = re.search(r"""['"]shape['"]\s*:\s*\(([0-9, ]*)\)""", header)
-    if descr is None:
-        raise DamagedError("its header names no type")
-    holds_objects = re.search(r"""['"][|<>=]?O\d*['"]""", descr[1])
-    why = "its objects are stored as a pickle" if holds_objects else ""
-    dtype = descr[1].strip("'\"")[:200]
-    facts = {"dtype": dtype, "shape": shape[1].strip(" ,") if shape else ""}
+        return Finding(path, "numpy", _UNSEEN)
+    header = _header(source.at(8 + width, length))
+    if header is None:
+        return Finding(path, "numpy", _UNSEEN)
+    descr, shape = header.get("descr"), header.get("shape")
+    why = "its objects are stored as a pickle" if _holds_objects(descr) else ""
+    axes = shape[:64] if isinstance(shape, tuple) else ()
+    facts = {"dtype": str(descr)[:200], "shape": ", ".join(str(axis)[:20] for axis in axes)}
     return Finding(path, "numpy", why, facts=facts)
+
+
+def _header(data: bytes) -> dict[str, Any] | None:
+    """Return the literal that a header is, read as NumPy reads it."""
+    try:
+        header = ast.literal_eval(data.decode("latin-1").strip())
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return None
+    return header if isinstance(header, dict) and "descr" in header else None
+
+
+def _holds_objects(descr: Any) -> bool:
+    """Return whether a type is or has one of objects, which no other type is spelled like.
+
+    A type is a text, a type with a shape, or a list of fields: name, type and perhaps a shape.
+    """
+    if isinstance(descr, str):
+        return "o" in descr.lower()  # O, |O8, object, f4,O
+    if isinstance(descr, list):
+        return any(not isinstance(one, tuple) or _holds_objects(one[1:2]) for one in descr)
+    return not isinstance(descr, tuple) or not descr or _holds_objects(descr[0])

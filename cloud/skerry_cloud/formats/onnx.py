@@ -13,6 +13,9 @@ MAX_DEPTH = 12
 _MODEL = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 """Wire types of ``ModelProto``'s fields; a message with any other is something else."""
 _FUNCTION_NODE = 7
+_MAX_AXES = 64
+_MAX_NAME = 200
+_MAX_INITIALIZERS = 100_000
 _DTYPES = [
     "undefined",
     "float32",
@@ -78,7 +81,7 @@ def read(source: Source, path: str) -> Finding | None:
             _function(source, found, seen)
     seen.facts["opset"] = ", ".join(versions)
     seen.facts["operators"] = ", ".join(sorted(seen.operators)[:200])
-    inputs = tuple(one for one in seen.inputs if one.name not in seen.initializers)
+    inputs = tuple(one for one in seen.inputs if one.name[:_MAX_NAME] not in seen.initializers)
     facts = {key: value[:4000] for key, value in seen.facts.items() if value}
     return Finding(
         path, "onnx", "", inputs, tuple(seen.outputs), facts, tuple(sorted(seen.external))
@@ -115,7 +118,9 @@ def _graph(source: Source, where: Field, seen: _Seen, depth: int) -> None:
         if one.number == 1:
             _node(source, one, seen, depth)
         elif one.number == 5:  # initializer
-            seen.initializers.add(_tensor(source, one, seen))
+            name = _tensor(source, one, seen)[:_MAX_NAME]
+            if len(seen.initializers) < _MAX_INITIALIZERS:
+                seen.initializers.add(name)
         elif one.number == 15:  # sparse_initializer: values, indices
             for part in _messages(source, one):
                 _tensor(source, part, seen)
@@ -162,7 +167,11 @@ def _tensor(source: Source, where: Field, seen: _Seen) -> str:
         if one.number == 8:  # name
             name = text(source, one)
         elif one.number == 13:  # external_data
-            pair = {part.number: text(source, part) for part in _messages(source, one)}
+            pair = {
+                part.number: text(source, part)
+                for part in _messages(source, one)
+                if part.number in (1, 2)
+            }
             if pair.get(1) == "location":
                 seen.external.add(pair.get(2, ""))
     return name
@@ -182,7 +191,8 @@ def _value_info(source: Source, where: Field) -> Tensor:
 
 
 def _tensor_type(source: Source, where: Field) -> tuple[str, tuple[int, ...]]:
-    dtype, shape = "", []
+    dtype = ""
+    shape: list[int] = []
     for one in fields(source, where.start, where.end):
         if one.number == 1 and one.wire == VARINT:
             dtype = _DTYPES[one.value] if one.value < len(_DTYPES) else str(one.value)
@@ -193,8 +203,9 @@ def _tensor_type(source: Source, where: Field) -> tuple[str, tuple[int, ...]]:
                     for part in fields(source, axis.start, axis.end)
                     if part.number == 1 and part.wire == VARINT
                 ]
-                shape.append(sizes[0] if sizes and sizes[0] >= 0 else -1)
-    return dtype, tuple(shape[:64])
+                if len(shape) < _MAX_AXES:
+                    shape.append(sizes[0] if sizes and sizes[0] >= 0 else -1)
+    return dtype, tuple(shape)
 
 
 def _messages(source: Source, where: Field) -> Iterator[Field]:

@@ -14,6 +14,7 @@ _BITS = {
     "F6_E2M3": 6, "F6_E3M2": 6, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32,
     "U32": 32, "F32": 32, "F64": 64, "I64": 64, "U64": 64, "C64": 64,
 }  # fmt: skip
+_MAX_AXES = 64
 _LARGEST = 1 << 48
 """Eight bytes that say more than this are no length but the text of some other file."""
 
@@ -33,10 +34,10 @@ def read(source: Source, path: str) -> Finding | None:
         raise DamagedError(f"its header claims {length} bytes, of {source.size} in all")
     header = _header(source.at(8, length))
     facts = header.pop("__metadata__", {})
-    if not isinstance(facts, dict):
-        raise DamagedError("its metadata is no object")
+    if not isinstance(facts, dict) or not all(isinstance(one, str) for one in facts.values()):
+        raise DamagedError("its metadata is no object of texts")
     dtypes = _check_tensors(header, source.size - 8 - length)
-    told = {str(key)[:100]: str(value)[:500] for key, value in list(facts.items())[:20]}
+    told = {key[:100]: value[:500] for key, value in list(facts.items())[:20]}
     told |= {"tensors": str(len(header)), "dtypes": ", ".join(dtypes)}
     return Finding(path, "safetensors", facts=told)
 
@@ -49,7 +50,9 @@ def _header(data: bytes) -> dict[str, Any]:
 
     try:
         header = json.loads(data, object_pairs_hook=once)
-    except (RecursionError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except DamagedError:
+        raise
+    except (RecursionError, ValueError) as error:  # also a number of too many digits
         raise DamagedError("its header is no JSON") from error
     if not isinstance(header, dict):
         raise DamagedError("its header is no object")
@@ -65,6 +68,7 @@ def _check_tensors(header: dict[str, Any], room: int) -> list[str]:
             begin, end = about["data_offsets"]
             numbers = [begin, end, *shape]
             sane = all(type(number) is int and 0 <= number < _LARGEST for number in numbers)
+            sane = sane and len(shape) <= _MAX_AXES
             fits = sane and prod(shape) * _BITS[dtype] == (end - begin) * 8
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedError(f"tensor {name[:80]!r} is not described") from error

@@ -11,6 +11,8 @@ _DTYPES = {
     8: "complex64", 9: "int64", 10: "bool", 14: "bfloat16", 17: "uint16", 18: "complex128",
     19: "float16", 20: "resource", 21: "variant", 22: "uint32", 23: "uint64",
 }  # fmt: skip
+_MAX_AXES = 64
+_MAX_GRAPHS = 1000
 _REACHES_OUT = frozenset(
     ["ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc"]
 )
@@ -24,10 +26,12 @@ def read(source: Source, path: str) -> Finding | None:
         TooCostlyError: The budget is used up.
     """
     try:
-        top = list(fields(source, 0, source.size))
-        if not top or any((one.number, one.wire) not in ((1, VARINT), (2, BYTES)) for one in top):
-            return None
-        graphs = [one for one in top if one.number == 2]  # meta_graphs
+        graphs = []
+        for n, one in enumerate(fields(source, 0, source.size)):
+            if (one.number, one.wire) not in ((1, VARINT), (2, BYTES)) or n >= _MAX_GRAPHS:
+                return None
+            if one.number == 2:  # meta_graphs
+                graphs.append(one)
         return _model(source, path, graphs) if graphs else None
     except DamagedError:
         return None
@@ -45,18 +49,16 @@ def _model(source: Source, path: str, graphs: list[Field]) -> Finding:
                     if part.number == 5:  # tensorflow_version
                         facts["tensorflow_version"] = text(source, part)[:100]
             elif one.number == 2:  # graph_def
-                reaches |= _operations(source, one) & _REACHES_OUT
+                reaches |= _operations(source, one)
             elif one.number == 5:  # signature_def
                 _signature(source, one, inputs, outputs)
     names = ", ".join(sorted(reaches))
     why = f"its graph holds {names}" if names else ""
-    return Finding(
-        path, "saved-model", why, tuple(inputs[:MAX_TENSORS]), tuple(outputs[:MAX_TENSORS]), facts
-    )
+    return Finding(path, "saved-model", why, tuple(inputs), tuple(outputs), facts)
 
 
 def _operations(source: Source, graph: Field) -> set[str]:
-    """Return the operations of a graph and of its functions."""
+    """Return those operations of a graph and of its functions that reach out."""
     found: set[str] = set()
     for one in _inner(source, graph):
         if one.number == 1:
@@ -70,25 +72,29 @@ def _operations(source: Source, graph: Field) -> set[str]:
 
 
 def _operation(source: Source, node: Field) -> set[str]:
-    return {text(source, one) for one in _inner(source, node) if one.number == 2}
+    found = (text(source, one) for one in _inner(source, node) if one.number == 2)
+    return {name for name in found if name in _REACHES_OUT}
 
 
 def _signature(source: Source, where: Field, inputs: list[Tensor], outputs: list[Tensor]) -> None:
-    pair = {one.number: one for one in _inner(source, where)}
+    pair = {one.number: one for one in _inner(source, where) if one.number in (1, 2)}
     name = text(source, pair[1]) if 1 in pair else ""
     if 2 not in pair or name.startswith("__saved_model"):
         return
     for one in _inner(source, pair[2]):
         if one.number in (1, 2):
-            entry = {part.number: part for part in _inner(source, one)}
+            entry = {part.number: part for part in _inner(source, one) if part.number in (1, 2)}
             label = text(source, entry[1]) if 1 in entry else ""
             told = f"{name}:{label}"[:300]
             tensor = _tensor(source, entry.get(2), told)
-            (inputs if one.number == 1 else outputs).append(tensor)
+            into = inputs if one.number == 1 else outputs
+            if len(into) < MAX_TENSORS:
+                into.append(tensor)
 
 
 def _tensor(source: Source, info: Field | None, name: str) -> Tensor:
-    dtype, shape = "", []
+    dtype = ""
+    shape: list[int] = []
     for one in fields(source, info.start, info.end) if info else ():
         if one.number == 2 and one.wire == VARINT:
             dtype = _DTYPES.get(one.value, str(one.value))
@@ -99,8 +105,9 @@ def _tensor(source: Source, info: Field | None, name: str) -> Tensor:
                     for part in fields(source, axis.start, axis.end)
                     if part.number == 1
                 ]
-                shape.append(sizes[0] if sizes else 0)
-    return Tensor(name, dtype, tuple(shape[:64]))
+                if len(shape) < _MAX_AXES:
+                    shape.append(sizes[0] if sizes else 0)
+    return Tensor(name, dtype, tuple(shape))
 
 
 def _inner(source: Source, where: Field) -> Iterator[Field]:

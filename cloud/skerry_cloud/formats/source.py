@@ -2,7 +2,8 @@
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from skerry_cloud.formats.finding import DamagedError, TooCostlyError
@@ -26,6 +27,16 @@ class Budget:
         self._left = size_bytes
         self._clock = clock
         self._until = clock() + within_s
+
+    @contextmanager
+    def at_most(self, size_bytes: int) -> Iterator[None]:
+        """Let no more than ``size_bytes`` be spent within the block."""
+        beyond = max(0, self._left - size_bytes)
+        self._left -= beyond
+        try:
+            yield
+        finally:
+            self._left += beyond
 
     def spend(self, size_bytes: int) -> None:
         """Take ``size_bytes`` off.
