@@ -21,6 +21,7 @@ from skerry.upload import upload
 from skerry.workspace import Workspace
 from skerry_contract.errors import ConflictError, ModelError, NotFoundError
 from skerry_contract.names import (
+    ModelReference,
     Reference,
     check_model_name,
     check_name,
@@ -42,7 +43,8 @@ class Model:
     Args:
         workspace: The server.
         name: Its name; the latest version unless ``version`` says which.
-        id: Name and version at once, such as ``sentiment:1``.
+        id: Name and version at once: ``sentiment:1``, ``sentiment@sha256:…`` by its content, or
+            ``sentiment:latest``, which means the same as the name alone.
         tags: Keys, or pairs of key and value, that it must have.
         properties: The same for properties.
         version: Its version.
@@ -50,6 +52,7 @@ class Model:
 
     Raises:
         NotFoundError: There is none such.
+        NameInvalidError: ``name`` or ``id`` is spelled wrongly.
     """
 
     class Framework:
@@ -74,20 +77,16 @@ class Model:
         version: int | None = None,
         model_framework: str | None = None,
     ) -> None:
-        if id is not None:
-            which = parse_model_reference(id)
-            name, version = which.name, which.version
-        if name is None:
-            raise ModelError("which model?", remedy="Name it: Model(ws, name='sentiment').")
+        which = _which(name, id, version)
         self.workspace = workspace
-        if version is not None:
-            found = [workspace.api.model(Reference(check_model_name(name), int(version)))]
+        if which.version or which.digest:
+            found = [workspace.api.model(which)]
         else:
-            found = list(workspace.api.models(check_model_name(name)))
+            found = list(workspace.api.models(which.name))
         fitting = [one for one in found if _fits(one, tags, properties, model_framework)]
         if not fitting:
             raise NotFoundError(
-                f"there is no model {name} that fits", remedy="See: skerry model list."
+                f"there is no model {which} that fits", remedy="See: skerry model list."
             )
         newest = max(fitting, key=lambda one: one.version)
         self._about = workspace.api.model(Reference(newest.name, newest.version))
@@ -405,6 +404,14 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model(name={self.name!r}, version={self.version})"
+
+
+def _which(name: str | None, id: str | None, version: int | None) -> ModelReference:  # noqa: A002 - the original's parameter
+    if id is not None:
+        return parse_model_reference(id)
+    if name is None:
+        raise ModelError("which model?", remedy="Name it: Model(ws, name='sentiment').")
+    return ModelReference(check_model_name(name), None if version is None else int(version))
 
 
 def _sample(path: str | Path | None) -> LocalFile | None:

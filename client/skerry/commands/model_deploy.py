@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from skerry import deployment_config
-from skerry.commands.arguments import NAME
+from skerry.commands.arguments import MODEL, NAME
 from skerry.inference import InferenceConfig
 from skerry.model import Model
 from skerry.output import facts
@@ -15,10 +15,17 @@ from skerry.session import Session, with_session
 from skerry.webservice import LocalWebservice
 from skerry.workspace import Workspace
 from skerry_contract.errors import ScorerError, UnauthorizedError
+from skerry_contract.names import ModelReference
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _MODELS = click.option(
-    "-m", "--model", "models", multiple=True, metavar="NAME:VERSION", help="Repeatable."
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    type=MODEL,
+    metavar="NAME[:VERSION]",
+    help="Or NAME@sha256:…, or NAME:latest; repeatable.",
 )
 _INFERENCE = click.option(
     "--ic", "--inference-config-file", "inference", type=_FILE, help="Which scorer, as a file."
@@ -126,11 +133,10 @@ def _workspace(session: Session, *, needed: bool) -> Workspace | None:
     return None
 
 
-def _models(workspace: Workspace | None, references: tuple[str, ...]) -> list[Model]:
+def _models(workspace: Workspace | None, wanted: tuple[ModelReference, ...]) -> list[Model]:
     found = []
-    for text in references:
-        name, _, version = text.removesuffix(":latest").partition(":")
+    for which in wanted:
         if workspace is None:
             raise ScorerError("registered models need a server", remedy="skerry up")
-        found.append(Model(workspace, id=text) if version else Model(workspace, name=name))
+        found.append(Model(workspace, id=str(which)))
     return found

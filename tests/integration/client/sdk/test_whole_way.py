@@ -18,6 +18,7 @@ from skerry_contract.errors import (
     ConflictError,
     InitFailedError,
     ModelError,
+    NameInvalidError,
     NotFoundError,
     ScorerError,
     UnauthorizedError,
@@ -142,6 +143,12 @@ def test_the_registry(folder: Path, ws: Workspace, tmp_path: Path) -> None:
     assert [file.path for file in first.files] == ["models/words.json"]
     assert Model(ws, name="words").version == 2
     assert Model(ws, id="words:1").id == "words:1"
+    assert Model(ws, id="words").id == Model(ws, id="words:latest").id == "words:2"
+    assert Model(ws, id=f"words@{first.with_files().digest}").id == "words:1"
+    with pytest.raises(NotFoundError):
+        Model(ws, id=f"words@sha256:{'0' * 64}")
+    with pytest.raises(NameInvalidError):
+        Model(ws, id="words:one")
     assert Model(ws, name="words", tags=[["a", "1"]]).id == "words:1"
     assert first.download(tmp_path / "there") == str(tmp_path / "there" / "models")
     assert sorted(p.name for p in (tmp_path / "there" / "models").iterdir()) == ["words.json"]
@@ -254,7 +261,12 @@ def test_the_command_line_reads_the_same_files(folder: Path, ws: Workspace) -> N
     deploy = ("model", "deploy", "-n", "myservice", "-m", "sentiment:1", *files)
     assert "running" in skerry_command.ok(*deploy)
     assert skerry_command(*deploy).returncode == 1
-    skerry_command.ok(*deploy, "--overwrite")
+    by_content = f"sentiment@{Model(ws, id='sentiment').with_files().digest}"
+    again = ("model", "deploy", "-n", "myservice", "--overwrite", *files)
+    for reference in (by_content, "sentiment", "sentiment:latest"):
+        skerry_command.ok(*again, "-m", reference)
+    refused = skerry_command(*again, "-m", "sentiment:one")
+    assert (refused.returncode, "reference to a model" in refused.stderr) == (2, True)
     [listed] = json.loads(skerry_command.ok("service", "list", "--output", "json"))
     assert (listed["name"], listed["state"]) == ("myservice", "running")
     answer = skerry_command.ok("service", "run", "myservice", "-d", '{"text": "great"}')
@@ -270,5 +282,5 @@ def test_the_command_line_reads_the_same_files(folder: Path, ws: Workspace) -> N
     assert "running" in skerry_command.ok("service", "show", "myservice")
     assert skerry_command.ok("service", "delete", "myservice")
     (folder / "score.py").write_text(SCRIPT)
-    packaged = skerry_command.ok("model", "package", "-m", "sentiment:1", *files[:2])
+    packaged = skerry_command.ok("model", "package", "-m", "sentiment:latest", *files[:2])
     assert packaged.startswith("sentiment-scorer:1")
