@@ -129,6 +129,8 @@ def zip_members(archive: zipfile.ZipFile) -> Iterator[tuple[Member, zipfile.ZipI
         kind = "a link" if stat.S_ISLNK(mode) else ""
         if stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or kind):
             kind = "a device or a pipe"
+        if not info.filename:  # or one that begins with a NUL, where zipfile ends it
+            kind = "nameless"
         # What zipfile makes of a name is not what others make of it.
         judge.take(info.orig_filename, info.file_size, kind)
         check_ratio(info.orig_filename, info.file_size, info.compress_size)

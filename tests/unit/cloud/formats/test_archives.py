@@ -50,6 +50,9 @@ def zip_with(name: str, mode: int = 0o100644, data: bytes = b"x") -> bytes:
         pytest.param(zip_with("C:\\bad-one"), "absolute", id="a drive"),
         pytest.param(zip_with("bad-one", stat.S_IFLNK | 0o777), "a link", id="link in zip"),
         pytest.param(
+            zip_with("bad-one").replace(b"bad-one", b"\0ad-one"), "nameless", id="no name in zip"
+        ),
+        pytest.param(
             zip_with("bad-one", data=bytes(80_000_000)), "grows more than", id="bomb in zip"
         ),
         pytest.param(tar_with("w:gz", size=80_000_000), "grows more than", id="bomb in tar.gz"),
