@@ -8,9 +8,9 @@ from skerry_agent.home import Home
 from skerry_agent.inlet import Store
 from skerry_agent.memory import Memory
 from skerry_agent.outbox import Outbox
-from skerry_agent.pull import Puller
+from skerry_agent.pulling.pull import Puller
+from skerry_agent.pulling.store import BlobStore
 from skerry_agent.runtimes.choice import choose
-from skerry_agent.store import BlobStore
 from skerry_agent.uplink import Boot, Link, Uplink
 
 
