@@ -102,8 +102,8 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from skerry_agent.check import check  # noqa: PLC0415
     from skerry_agent.runtimes.choice import choose  # noqa: PLC0415
+    from skerry_agent.telling.check import check  # noqa: PLC0415
 
     home = read_home(args.home)
     worst = 0
