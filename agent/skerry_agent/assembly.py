@@ -6,10 +6,10 @@ from skerry_agent.agent import Agent, Inbox, Parts, Teller, machine_platform, no
 from skerry_agent.data_meter import DataMeter
 from skerry_agent.executor import Executor, Places
 from skerry_agent.home import Home
-from skerry_agent.inlet import Store
 from skerry_agent.pulling.pull import Puller
 from skerry_agent.pulling.store import BlobStore
 from skerry_agent.reconciling.memory import Memory
+from skerry_agent.routing.inlet import Store
 from skerry_agent.runtimes.choice import choose
 from skerry_agent.telling.outbox import Outbox
 from skerry_agent.telling.uplink import Boot, Link, Uplink
