@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skerry_agent import images
-from skerry_agent.images import Blob, Image
-from skerry_agent.registry import Limits, RangeRefusedError, Registry
-from skerry_agent.store import CHUNK_BYTES, BlobStore, Partial
+from skerry_agent.pulling import images
+from skerry_agent.pulling.images import Blob, Image
+from skerry_agent.pulling.registry import Limits, RangeRefusedError, Registry
+from skerry_agent.pulling.store import CHUNK_BYTES, BlobStore, Partial
 from skerry_contract.errors import DigestError, NetworkError, NotFoundError, RegistryError
 from skerry_contract.messages import Progress
 from skerry_contract.names import Digest, parse_reference

@@ -24,7 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from skerry_agent.core.backoff import delay_s
 from skerry_agent.core.window import Stored, Window, batches, payload
-from skerry_agent.outbox import Outbox, Rank
+from skerry_agent.telling.outbox import Outbox, Rank
 from skerry_contract import shape, topics
 from skerry_contract.desired import MAX_ENVELOPE_BYTES
 from skerry_contract.device import BrokerAddress

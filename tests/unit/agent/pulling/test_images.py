@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from skerry_agent import images
-from skerry_agent.images import Image, Parts
+from skerry_agent.pulling import images
+from skerry_agent.pulling.images import Image, Parts
 from skerry_contract.errors import ContractError
 from skerry_contract.names import Digest, Reference
 from support.images import PLATFORM, OciImage, oci_image

@@ -18,7 +18,7 @@ from skerry_agent.core.window import (
     batches,
     payload,
 )
-from skerry_agent.outbox import MAX_ITEM_BYTES
+from skerry_agent.telling.outbox import MAX_ITEM_BYTES
 from skerry_contract import shape
 from skerry_contract.messages import MAX_PAYLOAD_BYTES, Batch
 from support.shapes import json_values

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from skerry_agent.outbox import Entry, Rank
+from skerry_agent.telling.outbox import Entry, Rank
 from skerry_agent.unix_http import socket_address
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, NoSpaceError, ScorerError

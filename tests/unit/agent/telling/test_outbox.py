@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from skerry_agent.core.window import Stored
-from skerry_agent.outbox import MAX_ITEM_BYTES, Entry, Outbox, Rank
+from skerry_agent.telling.outbox import MAX_ITEM_BYTES, Entry, Outbox, Rank
 from skerry_contract.errors import ContractError, NoSpaceError
 
 
@@ -116,7 +116,7 @@ def test_reading_goes_on_after_an_id(outbox: Outbox) -> None:
 _WRITER = """
 import sys
 from pathlib import Path
-from skerry_agent.outbox import Entry, Outbox, Rank
+from skerry_agent.telling.outbox import Entry, Outbox, Rank
 box = Outbox(Path(sys.argv[1]), sys.argv[2], limit_bytes=10**9)
 n = 0
 while True:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from skerry_agent.outbox import Entry, Outbox, Rank
-from skerry_agent.uplink import Boot, Link, Uplink
+from skerry_agent.telling.outbox import Entry, Outbox, Rank
+from skerry_agent.telling.uplink import Boot, Link, Uplink
 from skerry_contract import shape
 from skerry_contract.device import BrokerAddress
 from skerry_contract.messages import MAX_PAYLOAD_BYTES, Ack, Batch, State, StreamAck

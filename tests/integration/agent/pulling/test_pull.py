@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from skerry_agent.pull import RESUMES, Pace, Puller, stored
-from skerry_agent.registry import PullCancelledError
-from skerry_agent.store import BlobStore
+from skerry_agent.pulling.pull import RESUMES, Pace, Puller, stored
+from skerry_agent.pulling.registry import PullCancelledError
+from skerry_agent.pulling.store import BlobStore
 from skerry_contract.errors import (
     ContractError,
     DigestError,

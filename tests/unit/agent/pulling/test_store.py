@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry_agent.store import CHUNK_BYTES, BlobStore
+from skerry_agent.pulling.store import CHUNK_BYTES, BlobStore
 from skerry_contract.errors import ContractError, DigestError, NoSpaceError, NotFoundError
 from skerry_contract.names import Digest
 from support.images import digest_of
