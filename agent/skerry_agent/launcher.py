@@ -36,7 +36,7 @@ AGAIN = 75
 RELEASE = "SKERRY_RELEASE"
 """Variable that says which release runs: the name of its slot, or "" for what was flashed."""
 _PARENT = "SKERRY_LAUNCHER"
-_PAUSES_S = (1.0, 60.0)
+_PAUSES_S = (0.25, 60.0)
 _MAX_BYTES = 64 * 1024
 
 

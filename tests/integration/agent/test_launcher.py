@@ -14,7 +14,7 @@ import pytest
 import skerry_agent.launcher
 from skerry_agent.launcher import AGAIN, MAX_TRIES, Record, read, write
 
-DEADLINE_S = 30.0
+DEADLINE_S = 20.0
 TELL = """\
 import os, sys
 from pathlib import Path
@@ -79,7 +79,7 @@ def package(folder: Path, name: str, body: str) -> None:
     """Write a stand-in agent that tells its name, and does ``body``."""
     (folder / "skerry_agent").mkdir(parents=True)
     (folder / "skerry_agent" / "__init__.py").touch()
-    main = TELL.replace("NAME", repr(name).strip("'")) + body
+    main = TELL.replace("{NAME}", name) + body
     (folder / "skerry_agent" / "__main__.py").write_text(main)
 
 
