@@ -30,8 +30,8 @@ WITHIN_S = 120.0
 AGENT = """
 import sys, time
 from pathlib import Path
-from skerry_agent.inlet import Inlet
-from skerry_agent.outbox import Outbox
+from skerry_agent.routing.inlet import Inlet
+from skerry_agent.telling.outbox import Outbox
 run_dir, total, skipped, told = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 box = Outbox(run_dir / "outbox.db", "b1", limit_bytes=2**31)
 count = lines = begun = begun_at = 0

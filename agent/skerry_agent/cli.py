@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from skerry_agent.home import STATUS_FILE, Home, lock, read_home
-from skerry_agent.memory import CLEAR_BAD
+from skerry_agent.reconciling.memory import CLEAR_BAD
 from skerry_contract.errors import ConflictError, NoSpaceError, SkerryError
 
 _EXAMPLES = """\
@@ -102,8 +102,8 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from skerry_agent.check import check  # noqa: PLC0415
     from skerry_agent.runtimes.choice import choose  # noqa: PLC0415
+    from skerry_agent.telling.check import check  # noqa: PLC0415
 
     home = read_home(args.home)
     worst = 0

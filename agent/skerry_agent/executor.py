@@ -14,8 +14,9 @@ from pathlib import Path
 from skerry_agent import host
 from skerry_agent.core.plan import Key
 from skerry_agent.core.watch import Seen
-from skerry_agent.inlet import Inlet, Store
-from skerry_agent.pull import Puller, stored
+from skerry_agent.pulling.pull import Puller, stored
+from skerry_agent.pulling.store import BlobStore
+from skerry_agent.routing.inlet import Inlet, Store
 from skerry_agent.runtimes import (
     STOP_GRACE_S,
     Exited,
@@ -25,7 +26,6 @@ from skerry_agent.runtimes import (
     Runtime,
 )
 from skerry_agent.runtimes.run_folder import DATA, input_folder
-from skerry_agent.store import BlobStore
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.errors import NotFoundError, ProbeError, RuntimeFailedError
 from skerry_contract.messages import MAX_DETAIL_CHARS, Failure, Progress, RuntimeCaps, make_failure

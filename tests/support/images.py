@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from skerry_agent import images
-from skerry_agent.images import Image
-from skerry_agent.store import BlobStore
+from skerry_agent.pulling import images
+from skerry_agent.pulling.images import Image
+from skerry_agent.pulling.store import BlobStore
 from skerry_contract.names import Digest
 from support.programs import need
 

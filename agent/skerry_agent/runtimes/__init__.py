@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 from skerry_agent.core.plan import Key
-from skerry_agent.images import Image
-from skerry_agent.store import BlobStore
+from skerry_agent.pulling.images import Image
+from skerry_agent.pulling.store import BlobStore
 from skerry_contract.manifest import RunSettings
 from skerry_contract.messages import RuntimeCaps
 from skerry_contract.names import Digest

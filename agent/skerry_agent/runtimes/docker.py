@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from skerry_agent.core.plan import Key
-from skerry_agent.images import Image
+from skerry_agent.pulling.images import Image
+from skerry_agent.pulling.store import BlobStore
 from skerry_agent.runtimes import (
     STOP_GRACE_S,
     Exited,
@@ -32,7 +33,6 @@ from skerry_agent.runtimes.run_folder import (
     VARIABLE,
     write_settings,
 )
-from skerry_agent.store import BlobStore
 from skerry_contract.errors import RuntimeFailedError
 from skerry_contract.manifest import Resources
 from skerry_contract.messages import RuntimeCaps

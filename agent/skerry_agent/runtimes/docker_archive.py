@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from skerry_agent.images import Blob, Image
-from skerry_agent.store import BlobStore
+from skerry_agent.pulling.images import Blob, Image
+from skerry_agent.pulling.store import BlobStore
 
 _BLOCK_BYTES = 512
 

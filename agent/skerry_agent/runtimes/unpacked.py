@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from skerry_agent import durable
-from skerry_agent.images import Image
-from skerry_agent.store import BlobStore
+from skerry_agent.pulling.images import Image
+from skerry_agent.pulling.store import BlobStore
 from skerry_contract.errors import (
     ContractError,
     DigestError,

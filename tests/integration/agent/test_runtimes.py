@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from skerry_agent.core.plan import Key
-from skerry_agent.images import Image
+from skerry_agent.pulling.images import Image
+from skerry_agent.pulling.store import BlobStore
 from skerry_agent.runtimes import Exited, InstanceSpec, Running, Runtime, bubblewrap
 from skerry_agent.runtimes.docker import DockerRuntime, Owner
 from skerry_agent.runtimes.docker_engine import Engine
 from skerry_agent.runtimes.process import ProcessRuntime
 from skerry_agent.runtimes.run_folder import input_folder
-from skerry_agent.store import BlobStore
 from skerry_agent.unix_http import socket_address
 from skerry_contract.errors import DigestError, RuntimeFailedError
 from skerry_contract.manifest import FolderInput, Resources, RunSettings

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from skerry_agent.inlet import take
-from skerry_agent.outbox import Entry
+from skerry_agent.routing.inlet import take
+from skerry_agent.telling.outbox import Entry
 from support.agent_socket import AgentSocket, Answer, Listen, stored
 from support.scorer_host import MakeHost, ScorerHost, eventually
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from skerry_agent.core.plan import Key
+from skerry_agent.pulling.store import BlobStore
 from skerry_agent.runtimes import Exited, InstanceSpec, Running, bubblewrap, plain
 from skerry_agent.runtimes.docker import Owner, container, limits, status_of, without_frames
 from skerry_agent.runtimes.run_folder import input_folder
-from skerry_agent.store import BlobStore
 from skerry_contract.errors import RuntimeFailedError
 from skerry_contract.manifest import FolderInput, Resources, RunSettings
 from support.images import Entry, oci_image, tar_of

@@ -1,0 +1,1 @@
+"""Bring images onto the device, and keep them there: by digest, verified, within limits."""

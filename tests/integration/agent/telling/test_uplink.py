@@ -1,0 +1,205 @@
+"""The uplink and the outbox against a real broker that comes and goes."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from skerry_agent.telling.outbox import Entry, Outbox, Rank
+from skerry_agent.telling.uplink import Boot, Link, Uplink
+from skerry_contract import shape
+from skerry_contract.device import BrokerAddress
+from skerry_contract.messages import MAX_PAYLOAD_BYTES, Ack, Batch, State, StreamAck
+from skerry_contract.topics import DeviceTopics
+from support.mosquitto import Mosquitto
+from support.mqtt import MqttClient
+from support.sockets import sends_at_once
+from support.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+TOPICS = DeviceTopics("home", "porch")
+SCORES = TOPICS.telemetry("cam", "scores")
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    box = Outbox(tmp_path / "outbox.db", "b1", limit_bytes=10**7)
+    yield box
+    box.close()
+
+
+@pytest.fixture
+def link(mosquitto: Mosquitto) -> Link:
+    mosquitto.start()
+    return Link(BrokerAddress("127.0.0.1", mosquitto.port), TOPICS, "secret", resend_s=0.5)
+
+
+@pytest.fixture
+def cloud(link: Link) -> Iterator[MqttClient]:
+    with MqttClient(link.broker.port) as client:
+        client.subscribe("skerry/v1/#")
+        yield client
+
+
+@pytest.fixture
+def uplink(link: Link, outbox: Outbox) -> Iterator[Uplink]:
+    started = make(link, outbox)
+    started.start()
+    yield started
+    started.stop()
+
+
+def make(link: Link, outbox: Outbox, came: list[bytes] | None = None) -> Uplink:
+    births = count(1)
+    boot = Boot("b1", lambda: next(births), lambda: "2026-01-01T00:00:00Z")
+    return Uplink(link, boot, outbox, (came if came is not None else []).append)
+
+
+def put(outbox: Outbox, uplink: Uplink, *data: bytes) -> None:
+    entries = [Entry("cam/scores", Rank.TELEMETRY, one) for one in data]
+    outbox.put(entries, ts="2026-01-01T00:00:00Z", now_s=1.0)
+    uplink.wake()
+
+
+def items(client: MqttClient) -> list[tuple[int, object]]:
+    batches = [
+        shape.parse(Batch, data, max_bytes=MAX_PAYLOAD_BYTES) for data in client.payloads(SCORES)
+    ]
+    return [(item.seq, item.data) for batch in batches for item in batch.items]
+
+
+def acknowledge(client: MqttClient, seq: int, boot: str = "b1") -> None:
+    ack = Ack((StreamAck(boot, "cam/scores", seq),))
+    client.publish(TOPICS("ack"), shape.dump(ack))
+
+
+def states(client: MqttClient) -> list[State]:
+    found = client.payloads(TOPICS("state"))
+    return [shape.parse(State, data, max_bytes=MAX_PAYLOAD_BYTES) for data in found]
+
+
+def test_what_is_stored_arrives_and_leaves_on_the_clouds_word(
+    cloud: MqttClient, uplink: Uplink, outbox: Outbox
+) -> None:
+    put(outbox, uplink, b"1", b'{"a":[2]}')
+    eventually(lambda: items(cloud) == [(1, 1), (2, {"a": [2]})])
+    assert outbox.level().rows == 2  # the broker's word is not enough
+
+    acknowledge(cloud, 2)
+    eventually(lambda: outbox.level().rows == 0)
+
+
+def test_small_packets_do_not_wait_for_those_before(uplink: Uplink, link: Link) -> None:
+    eventually(uplink.connected_s, why="a connection")
+    assert sends_at_once(link.broker.port) == [True]
+
+
+def test_what_nobody_acknowledges_is_sent_again(
+    cloud: MqttClient, uplink: Uplink, outbox: Outbox
+) -> None:
+    put(outbox, uplink, b"1")
+
+    eventually(lambda: items(cloud)[:2] == [(1, 1), (1, 1)])
+
+
+def test_a_number_that_was_never_sent_acknowledges_nothing(
+    cloud: MqttClient, uplink: Uplink, outbox: Outbox
+) -> None:
+    put(outbox, uplink, b"1")
+    eventually(lambda: items(cloud))
+    acknowledge(cloud, 10**6, boot="b0")
+    acknowledge(cloud, 10**6)
+    eventually(lambda: outbox.level().rows == 0)
+    put(outbox, uplink, b"2")
+
+    eventually(lambda: (2, 2) in items(cloud))
+    assert outbox.level().rows == 1
+
+
+def test_where_no_cloud_listens_the_brokers_word_counts(link: Link, outbox: Outbox) -> None:
+    uplink = make(replace(link, trim_on_puback=True), outbox)
+    uplink.start()
+    put(outbox, uplink, *(b"%d" % n for n in range(500)))
+
+    eventually(lambda: outbox.level().rows == 0)
+    uplink.stop()
+
+
+def test_everything_survives_a_broker_that_is_killed_and_loses_its_memory(
+    mosquitto: Mosquitto, uplink: Uplink, outbox: Outbox
+) -> None:
+    uplink.publish("caps", {"agent": "1"})
+    mosquitto.kill()
+    put(outbox, uplink, b"1", b"2")
+    for file in (mosquitto._folder).glob("*.db"):
+        file.unlink()
+    mosquitto.start()
+
+    with MqttClient(mosquitto.port) as cloud:
+        cloud.subscribe("skerry/v1/#")
+        eventually(lambda: {1, 2} <= {seq for seq, _ in items(cloud)}, 20)
+        eventually(lambda: cloud.payloads(TOPICS("caps")) and states(cloud))
+        acknowledge(cloud, 2)
+        eventually(lambda: outbox.level().rows == 0, 20)
+
+
+@pytest.mark.usefixtures("uplink")
+def test_each_connection_has_a_higher_birth_and_a_will_of_its_own(mosquitto: Mosquitto) -> None:
+    with MqttClient(mosquitto.port) as watcher:
+        watcher.subscribe(TOPICS("state"))
+        first = eventually(lambda: states(watcher))[-1].birth
+    mosquitto.kill()
+    mosquitto.start()
+
+    with MqttClient(mosquitto.port) as watcher:
+        watcher.subscribe(TOPICS("state"))
+        eventually(lambda: [s for s in states(watcher) if s.birth > first], 20)
+
+
+def test_a_clean_stop_says_goodbye_and_leaves_no_will(
+    cloud: MqttClient, link: Link, outbox: Outbox
+) -> None:
+    uplink = make(link, outbox)
+    uplink.start()
+    eventually(lambda: states(cloud))
+    uplink.set_state("disconnected")
+    uplink.stop()
+
+    eventually(lambda: states(cloud)[-1].state == "disconnected")
+
+
+def test_desired_documents_are_passed_on_as_they_came(
+    cloud: MqttClient, link: Link, outbox: Outbox
+) -> None:
+    came: list[bytes] = []
+    cloud.publish(TOPICS("desired"), b"retained before", retain=True)
+    uplink = make(link, outbox, came)
+    uplink.start()
+    eventually(lambda: came == [b"retained before"])
+    cloud.publish(TOPICS("desired"), b"x" * 200_000)
+    cloud.publish(TOPICS("ack"), b"\xff not an ack")
+    cloud.publish(TOPICS("desired"), json.dumps({"v": 2}).encode())
+
+    eventually(lambda: came[-1] == b'{"v": 2}')
+    assert len(came[1]) == 64 * 1024 + 1  # enough to see that it is too long
+    uplink.stop()
+
+
+def test_a_broker_that_is_down_at_the_start_is_told_and_tried_again(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    outbox = Outbox(tmp_path / "o.db", "b1", limit_bytes=1000)
+    link = Link(BrokerAddress("127.0.0.1", mosquitto.port), TOPICS, "secret")
+    uplink = make(link, outbox)
+    uplink.start()
+    problem = eventually(lambda: uplink.problem)
+    assert (problem.code, f":{mosquitto.port}" in problem.text) == ("BROKER", True)
+
+    mosquitto.start()
+    eventually(lambda: uplink.problem is None, 20)
+    uplink.stop()
+    outbox.close()
