@@ -59,7 +59,7 @@ def python_with(environment: Path, folder: Path) -> Path:
     """Return a Python that has what a template asks for, by pip as its page says."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
     python = folder / "bin" / "python"
-    command = [python, "-m", "pip", "install", "--quiet", "-r", environment]
+    command = [str(python), "-m", "pip", "install", "--quiet", "-r", str(environment)]
     subprocess.run(command, check=True, timeout=1800)
     return python
 
@@ -92,7 +92,7 @@ def test_keras_goes_to_a_device_and_then_without_keras(
     made = site.folder / "keras"
     skerry.ok("module", "init", "--template", "keras")
     python = python_with(made / "environment.txt", tmp_path / "venv")
-    make = [python, "make_model.py", "model", "--windows", "windows.npz"]
+    make = [str(python), "make_model.py", "model", "--windows", "windows.npz"]
     subprocess.run(make, cwd=made, check=True, timeout=300)
     skerry.ok("model", "register", "-p", made / "model", "-n", "vibration")
     skerry.ok("module", "build", made)
