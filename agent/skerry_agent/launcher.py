@@ -119,6 +119,11 @@ def alive() -> None:
             link.sendto(b"WATCHDOG=1", "\0" + notify[1:] if notify[0] == "@" else notify)
 
 
+def done() -> None:
+    """Say that this process ends by itself, and needs no watching any more."""
+    faulthandler.cancel_dump_traceback_later()
+
+
 def main(argv: list[str]) -> NoReturn:
     """Do a command of the agent with its good code; ``run`` as is said above."""
     state = _home(argv) / "state"
