@@ -30,7 +30,7 @@ WITHIN_S = 120.0
 AGENT = """
 import sys, time
 from pathlib import Path
-from skerry_agent.inlet import Inlet
+from skerry_agent.routing.inlet import Inlet
 from skerry_agent.telling.outbox import Outbox
 run_dir, total, skipped, told = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 box = Outbox(run_dir / "outbox.db", "b1", limit_bytes=2**31)

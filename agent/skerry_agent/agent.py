@@ -21,9 +21,9 @@ from skerry_agent.core.report import phase_of, reports_of, state_of, told
 from skerry_agent.ed25519 import verify as verify_ed25519
 from skerry_agent.executor import Executor
 from skerry_agent.home import STATUS_FILE, Home
-from skerry_agent.jobs import Jobs
-from skerry_agent.memory import Memory
-from skerry_agent.reconciler import Reconciler
+from skerry_agent.reconciling.jobs import Jobs
+from skerry_agent.reconciling.memory import Memory
+from skerry_agent.reconciling.reconciler import Reconciler
 from skerry_agent.telling.health import Metrics, memory_total_bytes
 from skerry_agent.telling.outbox import Entry, Outbox, Rank
 from skerry_agent.telling.uplink import Uplink

@@ -5,10 +5,10 @@ import secrets
 from skerry_agent.agent import Agent, Inbox, Parts, Teller, machine_platform, now_text
 from skerry_agent.executor import Executor, Places
 from skerry_agent.home import Home
-from skerry_agent.inlet import Store
-from skerry_agent.memory import Memory
 from skerry_agent.pulling.pull import Puller
 from skerry_agent.pulling.store import BlobStore
+from skerry_agent.reconciling.memory import Memory
+from skerry_agent.routing.inlet import Store
 from skerry_agent.runtimes.choice import choose
 from skerry_agent.telling.outbox import Outbox
 from skerry_agent.telling.uplink import Boot, Link, Uplink

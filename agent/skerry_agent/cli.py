@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from skerry_agent.home import STATUS_FILE, Home, lock, read_home
-from skerry_agent.memory import CLEAR_BAD
+from skerry_agent.reconciling.memory import CLEAR_BAD
 from skerry_contract.errors import ConflictError, NoSpaceError, SkerryError
 
 _EXAMPLES = """\

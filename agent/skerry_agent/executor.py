@@ -14,9 +14,9 @@ from pathlib import Path
 from skerry_agent import host
 from skerry_agent.core.plan import Key
 from skerry_agent.core.watch import Seen
-from skerry_agent.inlet import Inlet, Store
 from skerry_agent.pulling.pull import Puller, stored
 from skerry_agent.pulling.store import BlobStore
+from skerry_agent.routing.inlet import Inlet, Store
 from skerry_agent.runtimes import (
     STOP_GRACE_S,
     Exited,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from skerry_agent.inlet import take
+from skerry_agent.routing.inlet import take
 from skerry_agent.telling.outbox import Entry
 from support.agent_socket import AgentSocket, Answer, Listen, stored
 from support.scorer_host import MakeHost, ScorerHost, eventually

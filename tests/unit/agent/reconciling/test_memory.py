@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skerry_agent.memory import MAX_BAD, Committed, Memory
+from skerry_agent.reconciling.memory import MAX_BAD, Committed, Memory
 from skerry_contract import shape
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.errors import NoSpaceError

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from skerry_agent.inlet import MAX_LINE_BYTES, Inlet
+from skerry_agent.routing.inlet import MAX_LINE_BYTES, Inlet
 from skerry_agent.telling.outbox import Entry, Outbox, Rank
 from skerry_agent.unix_http import socket_address
 from support.waiting import eventually

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from skerry_agent.inlet import MAX_LINE_BYTES, RETRY_S, take
+from skerry_agent.routing.inlet import MAX_LINE_BYTES, RETRY_S, take
 from skerry_agent.telling.outbox import Entry, Outbox, Rank
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, NoSpaceError, ScorerError

@@ -31,8 +31,8 @@ from skerry_agent.core.plan import (
 from skerry_agent.core.verdict import is_bad
 from skerry_agent.core.watch import Seen, Watch
 from skerry_agent.executor import Executor
-from skerry_agent.jobs import Jobs
-from skerry_agent.memory import Committed, Memory
+from skerry_agent.reconciling.jobs import Jobs
+from skerry_agent.reconciling.memory import Committed, Memory
 from skerry_contract.desired import Desired, ModuleSpec, write_time
 from skerry_contract.errors import ExpiredError, GoldenError, ProbeError, SkerryError
 from skerry_contract.manifest import Probe
