@@ -1,0 +1,57 @@
+"""Ask the agent's loop to do something between two of its turns, from another thread."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+from skerry_contract.errors import DeadlineError, SkerryError
+
+T = TypeVar("T")
+
+PATIENCE_S = 30.0
+"""Longest that a caller waits for the loop."""
+
+
+class Calls:
+    """Calls that wait for the loop.
+
+    Args:
+        wake: Makes the loop turn soon.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def ask(self, work: Callable[[], T], *, within_s: float = PATIENCE_S) -> T:
+        """Have the loop call ``work``, and return what it returned.
+
+        Raises:
+            SkerryError: What ``work`` raised.
+            DeadlineError: The loop did not come to it.
+        """
+        done = threading.Event()
+        results: list[T] = []
+        errors: list[SkerryError] = []
+
+        def call() -> None:
+            try:
+                results.append(work())
+            except SkerryError as error:
+                errors.append(error)
+            finally:
+                done.set()
+
+        self._waiting.append(call)
+        self._wake()
+        if not done.wait(within_s):
+            raise DeadlineError("the agent did not come to it", remedy="Send it again.")
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    def answer(self) -> None:
+        """Do what others asked for; for the loop."""
+        while self._waiting:
+            self._waiting.popleft()()
