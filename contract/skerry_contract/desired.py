@@ -22,7 +22,10 @@ from skerry_contract.shape import Range, Text
 MAX_ENVELOPE_BYTES = 64 * 1024
 """Largest desired document that is sent or read."""
 
-UtcTime = Annotated[str, Text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", 20, "a UTC time in whole seconds")]
+UtcTime = Annotated[
+    str, Text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", 20, "a UTC time in whole seconds")
+]
+"""RFC 3339 in UTC and whole seconds."""
 _Hex = Annotated[str, Text("[0-9a-f]{64}", 64, "64 hex digits")]
 
 

@@ -45,6 +45,25 @@ class CloudAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class DataBudget:
+    """What may cross the network in a month, sent and received together; 0 is no limit.
+
+    Attributes:
+        updates_mb: For images, in MiB.
+        telemetry_mb: For telemetry and events, in MiB.
+        logs_mb: For logs, in MiB.
+        samples_mb: For samples, in MiB.
+        first_day: Day of the calendar's month on which counting begins anew, in UTC.
+    """
+
+    updates_mb: Annotated[int, Range(0, 10_000_000)] = 0
+    telemetry_mb: Annotated[int, Range(0, 10_000_000)] = 0
+    logs_mb: Annotated[int, Range(0, 10_000_000)] = 0
+    samples_mb: Annotated[int, Range(0, 10_000_000)] = 0
+    first_day: Annotated[int, Range(1, 28)] = 1
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceConfig:
     """What is flashed; see ``docs/device-folder.md``.
 
@@ -61,6 +80,7 @@ class DeviceConfig:
         store_mb: Most the blob store may hold, in MiB.
         reboot: Program and arguments that reboot the machine when a command asks for it; empty, and
             such commands are refused.
+        data_budget: What may cross the network in a month.
         schema: Version of this format.
     """
 
@@ -77,4 +97,5 @@ class DeviceConfig:
     outbox_mb: Annotated[int, Range(1, 100_000)] = 64
     store_mb: Annotated[int, Range(16, 10_000_000)] = 8192
     reboot: Annotated[tuple[Annotated[str, Text(max_length=1000)], ...], Size(0, 32)] = ()
+    data_budget: DataBudget = DataBudget()
     schema: Literal[1] = 1

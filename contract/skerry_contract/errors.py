@@ -14,6 +14,7 @@
     │   └── WrongDeviceError     it is meant for another device
     ├── DigestError              bytes are not what their digest promised
     ├── NoSpaceError             the disk, or a byte limit, has no room
+    ├── DataBudgetError          a month's data is used up
     ├── NetworkError             the network failed; trying again may help
     │   ├── BrokerError          the MQTT broker did not take the connection
     │   ├── DatabaseError        the database of the server did not answer
@@ -151,6 +152,13 @@ class NoSpaceError(SkerryError):
     """The disk or a byte limit has no room; nothing was half written."""
 
     code = "NO_SPACE"
+    retryable = True
+
+
+class DataBudgetError(SkerryError):
+    """What a cause may send and receive in a month is used up."""
+
+    code = "DATA_BUDGET"
     retryable = True
 
 

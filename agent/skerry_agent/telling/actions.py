@@ -123,7 +123,8 @@ class DeviceActions:
                 return self._child(words, deadline)
             case "reboot", _:
                 return self._reboot(deadline, say)
-        raise CommandError(f"{type_} is not known to this agent")
+            case _:
+                raise CommandError(f"{type_} is not known to this agent")
 
     def _restart(self, module: str, deadline: float, say: Say) -> Any:
         if not module:

@@ -1,6 +1,8 @@
-"""Collect what explains a device's trouble, and upload it: ``python -m skerry_agent.telling.bundle``.
+"""Collect what explains a device's trouble, and upload it.
 
-A process of its own, for what it needs (tarfile, gzip) would stay in the agent's memory for good.
+Run as ``python -m skerry_agent.telling.bundle``.
+
+A process of its own, for what it needs (tarfile, gzip) would stay in the agent's memory.
 Secrets are removed, see ``core.redact``; models, inputs and results are never taken. Whatever
 cannot be had is named in ``contents.txt``, and the rest goes all the same.
 
@@ -21,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,7 +35,6 @@ from skerry_agent.home import STATUS_FILE, Home, read_home
 from skerry_agent.runtimes.choice import choose
 from skerry_agent.telling.agent_log import AGENT_LOG
 from skerry_agent.telling.check import check
-from skerry_contract import shape
 from skerry_contract.commands import MAX_BUNDLE_BYTES
 from skerry_contract.errors import NetworkError, SkerryError
 
@@ -117,17 +119,17 @@ def collect(home: Home) -> Bundle:
     bundle = Bundle(secrets)
     bundle.add("device.json", lambda: _pretty(_document(home.folder / "device.json")))
     for name, document in documents.items():
-        bundle.add(f"state/{name}", lambda document=document: _pretty(document))
+        bundle.add(f"state/{name}", partial(_pretty, document))
     bundle.add("check.txt", lambda: _check(home))
     bundle.add("versions.txt", _versions)
     bundle.add("disk.txt", lambda: _disk(home))
     for path in _MACHINE:
-        bundle.add(path.removeprefix("/"), lambda path=path: _end(Path(path)))
+        bundle.add(path.removeprefix("/"), partial(_end, Path(path)))
     for name in (AGENT_LOG, f"{AGENT_LOG}.1"):
-        bundle.add(f"logs/{name}", lambda name=name: _end(home.state / name))
+        bundle.add(f"logs/{name}", partial(_end, home.state / name))
     try:
         for module, text in _module_logs(home):
-            bundle.add(f"logs/modules/{module}.log", lambda text=text: text)
+            bundle.add(f"logs/modules/{module}.log", partial(str, text))
     except SkerryError as error:
         bundle.missing["logs/modules"] = error.text
     return bundle
