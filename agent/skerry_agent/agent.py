@@ -26,6 +26,7 @@ from skerry_agent.reconciling.jobs import Jobs
 from skerry_agent.reconciling.memory import Memory
 from skerry_agent.reconciling.reconciler import Reconciler
 from skerry_agent.telling.health import Metrics, memory_total_bytes
+from skerry_agent.telling.inbox import Inbox
 from skerry_agent.telling.outbox import Entry, Outbox, Rank
 from skerry_agent.telling.uplink import Uplink
 from skerry_contract import shape, topics
@@ -53,33 +54,6 @@ REPORT_S = 0.5
 """Reports of mere progress are at least this far apart."""
 STOP_S = 15.0
 """How long a clean stop may wait for jobs that run."""
-
-
-class Inbox:
-    """Holds the newest desired document until the loop takes it, and wakes the loop."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._envelope: bytes | None = None
-        self.woken = threading.Event()
-
-    def put(self, envelope: bytes) -> None:
-        """Leave a document; one that was not taken yet is overtaken by it."""
-        with self._lock:
-            self._envelope = envelope
-        self.woken.set()
-
-    def take(self) -> bytes | None:
-        """Return the newest document, once."""
-        with self._lock:
-            envelope, self._envelope = self._envelope, None
-        return envelope
-
-    def put_back(self, envelope: bytes) -> None:
-        """Leave a document for the next turn, unless a newer one has come."""
-        with self._lock:
-            if self._envelope is None:
-                self._envelope = envelope
 
 
 class Teller:

@@ -165,8 +165,7 @@ class DeviceActions:
     def _wait(self, holds: Callable[[], bool], deadline: float, otherwise: str) -> None:
         while not holds():
             if self._device.stopping.is_set():
-                # What became of it is for the next start to tell.
-                time.sleep(LOOK_S)
+                raise CommandError("the agent ended")
             if time.monotonic() > deadline:
                 raise DeadlineError(otherwise, remedy="See 'skerry device show' and its log.")
             self._device.stopping.wait(LOOK_S)

@@ -1,12 +1,10 @@
 """Takes commands in, carries each out once, and says how far it is; ``core.commands`` decides.
 
-Requests come in the uplink's thread; everything else happens in the agent's loop, but for the work
-itself, which is a job. What is said of a command's end is said again until the cloud confirms it.
+Everything happens in the agent's loop, but for the work itself, which is a job. What is said of a command's end is said again until the cloud confirms it.
 """
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ from skerry_agent.ed25519 import verify as verify_ed25519
 from skerry_agent.home import Home
 from skerry_agent.reconciling.jobs import Jobs
 from skerry_agent.telling.command_journal import CommandJournal
+from skerry_agent.telling.inbox import Inbox
 from skerry_contract import shape
 from skerry_contract.commands import (
     ARGS,
@@ -33,8 +32,6 @@ from skerry_contract.errors import NoSpaceError, SkerryError
 
 log = logging.getLogger(__name__)
 
-MAX_REQUESTS = 64
-"""Requests that wait for the loop; more are forgotten, and come again."""
 RESEND_S = 60.0
 """Seconds after which what the cloud has not confirmed is said again."""
 MAX_LEASES = 4
@@ -79,18 +76,33 @@ class Identity:
         boot: Boot id of this run of the agent.
         machine: The kernel's boot id.
         now_text: Gives the time as text for people.
+        stopping: Set when the agent ends.
     """
 
     home: Home
     boot: str
     machine: str
     now_text: Callable[[], str]
+    stopping: threading.Event
 
     @property
     def allowed(self) -> tuple[str, ...]:
         """Types of commands that are carried out here."""
         can_reboot = bool(self.home.config.reboot)
         return tuple(sorted(one for one in ARGS if one != "reboot" or can_reboot))
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The two ways between cloud and device.
+
+    Attributes:
+        inbox: Requests and confirmations that have come.
+        mouth: Carries responses.
+    """
+
+    inbox: Inbox
+    mouth: Mouth
 
 
 class Commander:
@@ -100,33 +112,21 @@ class Commander:
         me: Who carries them out.
         journal: What is remembered of them.
         actions: What can be done.
-        mouth: Carries responses.
+        links: What has come, and what carries responses.
         jobs: Where the work runs.
     """
 
     def __init__(
-        self, me: Identity, journal: CommandJournal, actions: Actions, mouth: Mouth, jobs: Jobs
+        self, me: Identity, journal: CommandJournal, actions: Actions, links: Links, jobs: Jobs
     ) -> None:
         self._me = me
+        self._inbox = links.inbox
         self._journal = journal
         self._actions = actions
-        self._mouth = mouth
+        self._mouth = links.mouth
         self._jobs = jobs
-        self._lock = threading.Lock()
-        self._requests: deque[bytes] = deque(maxlen=MAX_REQUESTS)
-        self._confirmed: deque[str] = deque(maxlen=MAX_REQUESTS)
         self._said_at = 0.0
         self.refused = 0
-
-    def put(self, request: bytes) -> None:
-        """Leave a request for the loop; for the uplink's thread."""
-        with self._lock:
-            self._requests.append(request)
-
-    def confirm(self, command: str) -> None:
-        """Note that the cloud has a command's end; for the uplink's thread."""
-        with self._lock:
-            self._confirmed.append(command)
 
     def recover(self) -> None:
         """Settle at the start what an earlier run of the agent left behind.
@@ -145,12 +145,9 @@ class Commander:
         Raises:
             NoSpaceError: It cannot be written down; nothing was begun, and it comes again.
         """
-        with self._lock:
-            requests = [self._requests.popleft() for _ in range(len(self._requests))]
-            confirmed = [self._confirmed.popleft() for _ in range(len(self._confirmed))]
-        for command in confirmed:
+        for command in self._inbox.take_confirmed():
             self._settle(command)
-        for request in requests:
+        while (request := self._inbox.take_request()) is not None:
             self._take(request)
         for record in self._journal.book.waiting():
             if not self._is_held(record):
@@ -183,7 +180,7 @@ class Commander:
         try:
             self._keep(record)
         except NoSpaceError:
-            self.put(request)
+            self._inbox.put_request_back(request)
             raise
         log.info("command %s %s: %s", record.type, record.id, record.state)
 
@@ -232,6 +229,8 @@ class Commander:
             self._mouth.answer(_tail(record), response)
 
         def done(error: SkerryError | None) -> None:
+            if error is not None and self._me.stopping.is_set():
+                return  # what became of it is for the next start to tell
             self._end(ended(executing, error, results[0] if results else None))
 
         self._jobs.run(("command", record.id), work, done)
