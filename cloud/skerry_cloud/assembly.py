@@ -18,7 +18,9 @@ from skerry_cloud.deployments.choice import host_platform
 from skerry_cloud.deployments.platforms import PlatformWatch
 from skerry_cloud.deployments.service import Deployments, Fleet
 from skerry_cloud.durable import write_durably
+from skerry_cloud.fleet.commands import Commands
 from skerry_cloud.fleet.devices import Devices
+from skerry_cloud.ingest.gaps import Gaps
 from skerry_cloud.ingest.retention import Retention
 from skerry_cloud.ingest.store import Store
 from skerry_cloud.ingest.worker import Ingest
@@ -107,7 +109,7 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
     )
     director = provide_director(data / "keys")
     blobs = BlobStore(data / "blobs")
-    publisher = Publisher(database, fleet.id)
+    publisher = Publisher(database, fleet.id, time.time)
     deployments = Deployments(database, director, fleet, publisher.announce, time.time)
     ingest = _ingest(settings, database, deployments)
     link = Link(place.messaging.address, fleet.id, ingest.take, publisher.announce_all, time.time)
@@ -122,7 +124,9 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
         builds=Builds(database, blobs, compile_with(blobs, data / "caches"), sweep, time.time),
         devices=Devices(database, place.messaging.accounts, time.time),
         deployments=deployments,
+        commands=Commands(database, director, fleet.id, publisher.announce, blobs, time.time),
         telemetry=Telemetry(database),
+        gaps=Gaps(database, time.time),
         ingest=ingest,
         publisher=publisher,
         identification=_identification(place, director.trust, token),

@@ -128,9 +128,7 @@ def receive(command: Command, book: Book, now: datetime, allowed: Collection[str
         text = f"its number {command.number} is not above {book.floor}, which came before"
         return rejected(
             record,
-            CommandError(
-                text, remedy="If the server lost its database, flash the device again."
-            ),
+            CommandError(text, remedy="If the server lost its database, flash the device again."),
         )
     if command.type in commands.ARGS and command.type not in allowed:
         text = f"{command.type} is not allowed on this device"

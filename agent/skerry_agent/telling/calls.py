@@ -1,6 +1,7 @@
 """Ask the agent's loop to do something between two of its turns, from another thread."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
@@ -23,13 +24,14 @@ class Calls:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._waiting: deque[Callable[[], None]] = deque()
+        self._closed = threading.Event()
 
     def ask(self, work: Callable[[], T], *, within_s: float = PATIENCE_S) -> T:
         """Have the loop call ``work``, and return what it returned.
 
         Raises:
             SkerryError: What ``work`` raised.
-            DeadlineError: The loop did not come to it.
+            DeadlineError: The loop did not come to it, or has ended.
         """
         done = threading.Event()
         results: list[T] = []
@@ -45,7 +47,10 @@ class Calls:
 
         self._waiting.append(call)
         self._wake()
-        if not done.wait(within_s):
+        deadline = time.monotonic() + within_s
+        while not done.wait(0.5) and not self._closed.is_set() and time.monotonic() < deadline:
+            pass
+        if not done.is_set():
             raise DeadlineError("the agent did not come to it", remedy="Send it again.")
         if errors:
             raise errors[0]
@@ -55,3 +60,7 @@ class Calls:
         """Do what others asked for; for the loop."""
         while self._waiting:
             self._waiting.popleft()()
+
+    def close(self) -> None:
+        """Let nobody wait any longer: the loop has ended."""
+        self._closed.set()

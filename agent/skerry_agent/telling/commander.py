@@ -1,6 +1,7 @@
 """Takes commands in, carries each out once, and says how far it is; ``core.commands`` decides.
 
-Everything happens in the agent's loop, but for the work itself, which is a job. What is said of a command's end is said again until the cloud confirms it.
+Everything happens in the agent's loop, but for the work itself, which is a job. What is said of a
+command's end is said again until the cloud confirms it.
 """
 
 import logging
@@ -126,18 +127,13 @@ class Commander:
         self._mouth = links.mouth
         self._jobs = jobs
         self._said_at = 0.0
+        self._recovered = False
         self.refused = 0
 
-    def recover(self) -> None:
-        """Settle at the start what an earlier run of the agent left behind.
-
-        Raises:
-            NoSpaceError: It cannot be written down.
-        """
-        for record in self._journal.book.records:
-            settled = after_start(record, self._me.boot, self._me.machine)
-            if settled is not record:
-                self._keep(settled)
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """Types of commands that are carried out here."""
+        return self._me.allowed
 
     def turn(self, now: float) -> None:
         """Take in what has come, and begin what may begin, at monotonic time ``now``.
@@ -145,6 +141,8 @@ class Commander:
         Raises:
             NoSpaceError: It cannot be written down; nothing was begun, and it comes again.
         """
+        if not self._recovered:
+            self._recover()
         for command in self._inbox.take_confirmed():
             self._settle(command)
         while (request := self._inbox.take_request()) is not None:
@@ -157,6 +155,14 @@ class Commander:
             for record in self._journal.book.untold():
                 if record.state in FINAL:
                     self._say(record)
+
+    def _recover(self) -> None:
+        """Settle what an earlier run of the agent left behind."""
+        for record in self._journal.book.records:
+            settled = after_start(record, self._me.boot, self._me.machine)
+            if settled is not record:
+                self._keep(settled)
+        self._recovered = True
 
     # --- taking in ----------------------------------------------------------------------------
 
