@@ -261,6 +261,14 @@ def pending(connection: Connection, device: str, now: float) -> list[tuple[str, 
     return [(row.type, row.id, row.request.encode()) for row in rows]
 
 
+def asked(database: Database, devices: Iterable[str], now: float) -> list[str]:
+    """Return those of ``devices`` that have something to answer and may still begin it."""
+    mine = commands.c.device.in_(list(devices)) & (commands.c.state == ISSUED)
+    wanted = select(commands.c.device).where(mine & (commands.c.deadline > now)).distinct()
+    with database.read() as connection:
+        return list(connection.scalars(wanted))
+
+
 def _require_understood(connection: Connection, device: str, type_: str, now: float) -> None:
     find_device(connection, device, now)
     said = latest(connection, device).get(device)
