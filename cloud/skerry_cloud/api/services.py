@@ -48,7 +48,6 @@ class Services:
     """What stands behind the API.
 
     Attributes:
-        blobs_answer: Whether the blob store can be written.
         disk_has_room: Whether the data folder's disk is not full.
         broker_answers: Whether the broker is connected.
     """
@@ -67,7 +66,6 @@ class Services:
     ingest: Ingest
     publisher: Publisher
     identification: Identification
-    blobs_answer: Callable[[], bool]
     disk_has_room: Callable[[], bool]
     broker_answers: Callable[[], bool]
 
