@@ -93,7 +93,7 @@ def _run(args: argparse.Namespace) -> int:
         logging.shutdown()
         if launcher.RELEASE in os.environ:
             return launcher.AGAIN
-        # Nobody launched it. The same process goes on as a new program: whoever watches it sees nothing end.
+        # Nobody launched it. Whoever watches this process sees nothing end.
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - no shell is wanted
     return 0
 
