@@ -121,6 +121,8 @@ class DeviceConfig:
         store_mb: Most the blob store may hold, in MiB.
         min_free_mb: What the blob store leaves free on its disk, in MiB.
         download: How images come onto the device.
+        reboot: Program and arguments that reboot the machine when a command asks for it; empty, and
+            such commands are refused.
         data_budget: What may cross the network in a month.
         schema: Version of this format.
     """
@@ -139,5 +141,6 @@ class DeviceConfig:
     store_mb: Annotated[int, Range(16, 10_000_000)] = 8192
     min_free_mb: Annotated[int, Range(0, 10_000_000)] = 256
     download: Download = Download()
+    reboot: Annotated[tuple[Annotated[str, Text(max_length=1000)], ...], Size(0, 32)] = ()
     data_budget: DataBudget = DataBudget()
     schema: Literal[1] = 1
