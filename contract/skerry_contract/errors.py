@@ -239,6 +239,12 @@ class RuntimeFailedError(SkerryError):
     retryable = True
 
 
+class AgentError(SkerryError):
+    """A release of the agent did not prove itself, or this agent cannot replace itself."""
+
+    code = "AGENT"
+
+
 class CommandError(SkerryError):
     """A command to a device was rejected, or not carried out."""
 

@@ -1,0 +1,1 @@
+"""How the agent replaces itself, on the device; ``core.agent_update`` decides."""
