@@ -1,6 +1,8 @@
 """Build the parts of a server and connect them; nothing runs yet when ``assemble`` returns."""
 
+import importlib.util
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +11,9 @@ from typing import Any
 
 from skerry_cloud import space
 from skerry_cloud.api.services import Identification, Services
-from skerry_cloud.blobs import BlobStore
+from skerry_cloud.blobs import Backend, BlobStore
+from skerry_cloud.blobs.s3.cache import Cache
+from skerry_cloud.blobs.s3.uses import BlobUses
 from skerry_cloud.broker import TlsFiles
 from skerry_cloud.builds import Builds, Compile
 from skerry_cloud.database import Database
@@ -33,6 +37,9 @@ from skerry_cloud.tokens import hash_token, provide_token
 from skerry_cloud.trust import provide_director
 from skerry_cloud.uploads import Uploads
 from skerry_contract.envelope import Trust
+from skerry_contract.errors import ContractError
+
+log = logging.getLogger(__name__)
 
 CompileWith = Callable[[BlobStore, Path], Compile]
 """Makes the compiler, from the blob store and a folder for its caches."""
@@ -86,6 +93,7 @@ class Parts:
         self.services.publisher.stop(within_s=within_s)
         self._link.stop()
         self.services.builds.stop(within_s=within_s)
+        self.services.blobs.close()
         self._database.close()
 
 
@@ -105,7 +113,7 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
         else Database(settings.database_url)
     )
     director = provide_director(data / "keys")
-    blobs = BlobStore(data / "blobs")
+    blobs = BlobStore(data / "blobs", _backend(settings, database))
     publisher = Publisher(database, fleet.id)
     deployments = Deployments(database, director, fleet, publisher.announce, time.time)
     ingest = _ingest(settings, database, deployments)
@@ -155,6 +163,32 @@ def device_file(place: Place) -> Mapping[str, Any]:
         "outbox_mb": 64,
         "store_mb": 8192,
     }
+
+
+def _backend(settings: Settings, database: Database) -> Backend | None:
+    """Return where blobs lie if that is not the data folder.
+
+    Raises:
+        ContractError: What speaks to object stores is not installed.
+        ObjectStoreError: The object store does not answer, or refuses what the server needs.
+    """
+    if settings.bucket is None:
+        return None
+    if importlib.util.find_spec("botocore") is None:
+        raise ContractError(
+            "what speaks to object stores is not installed",
+            ("blobs",),
+            subject="settings",
+            remedy="Run pip install 'skerry[s3]'.",
+        )
+    from skerry_cloud.blobs.s3.backend import open_backend  # noqa: PLC0415 - needs an extra
+
+    if (settings.data / "blobs" / "sha256").exists():
+        log.warning("the blobs in %s are not read: blobs are in %s", settings.data, settings.bucket)
+    options = settings.options
+    cache = Cache(settings.data / "caches" / "blobs", options.blob_cache_mb * 1024 * 1024)
+    uses = BlobUses(database, time.time)
+    return open_backend(settings.bucket, cache, uses, grace_s=options.blob_grace_s)
 
 
 def _ingest(settings: Settings, database: Database, deployments: Deployments) -> Ingest:

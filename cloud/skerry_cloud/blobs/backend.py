@@ -117,6 +117,10 @@ class Backend(Protocol):
         """Tell whether blobs can be read and written at this moment."""
         ...
 
+    def close(self) -> None:
+        """Let go of whatever is held open."""
+        ...
+
 
 def missing(digest: str) -> NotFoundError:
     """Return the error for a blob that is not here."""

@@ -128,6 +128,9 @@ class FolderBackend:
         """Tell whether the folder can be written."""
         return os.access(self._root, os.W_OK)
 
+    def close(self) -> None:
+        """Do nothing: no file is held open."""
+
 
 def pieces_of(file: BinaryIO, first: int, size: int) -> Iterator[bytes]:
     """Yield ``size`` bytes of ``file`` from byte ``first`` on, and close it."""

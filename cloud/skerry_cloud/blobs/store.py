@@ -207,6 +207,10 @@ class BlobStore:
         """Tell whether blobs can be read and written at this moment."""
         return self._backend.answers()
 
+    def close(self) -> None:
+        """Let go of whatever is held open."""
+        self._backend.close()
+
     def _keep(self, file: BinaryIO, temporary: Path, blob: Blob, expected: Digest | None) -> None:
         if expected is not None and blob.digest != expected:
             raise DigestError(
