@@ -11,7 +11,7 @@ from typing import Any
 
 from skerry_cloud import space
 from skerry_cloud.api.services import Identification, Services
-from skerry_cloud.blobs import Backend, BlobStore
+from skerry_cloud.blobs import BlobStore
 from skerry_cloud.blobs.s3.cache import Cache
 from skerry_cloud.blobs.s3.uses import BlobUses
 from skerry_cloud.broker import TlsFiles
@@ -113,7 +113,7 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
         else Database(settings.database_url)
     )
     director = provide_director(data / "keys")
-    blobs = BlobStore(data / "blobs", _backend(settings, database))
+    blobs = open_blobs(settings, database)
     publisher = Publisher(database, fleet.id)
     deployments = Deployments(database, director, fleet, publisher.announce, time.time)
     ingest = _ingest(settings, database, deployments)
@@ -165,15 +165,16 @@ def device_file(place: Place) -> Mapping[str, Any]:
     }
 
 
-def _backend(settings: Settings, database: Database) -> Backend | None:
-    """Return where blobs lie if that is not the data folder.
+def open_blobs(settings: Settings, database: Database) -> BlobStore:
+    """Return the store of blobs, in the data folder or in a bucket.
 
     Raises:
         ContractError: What speaks to object stores is not installed.
         ObjectStoreError: The object store does not answer, or refuses what the server needs.
     """
-    if settings.bucket is None:
-        return None
+    folder, bucket = settings.data / "blobs", settings.bucket
+    if bucket is None:
+        return BlobStore(folder)
     if importlib.util.find_spec("botocore") is None:
         raise ContractError(
             "what speaks to object stores is not installed",
@@ -183,12 +184,12 @@ def _backend(settings: Settings, database: Database) -> Backend | None:
         )
     from skerry_cloud.blobs.s3.backend import open_backend  # noqa: PLC0415 - needs an extra
 
-    if (settings.data / "blobs" / "sha256").exists():
-        log.warning("the blobs in %s are not read: blobs are in %s", settings.data, settings.bucket)
+    if (folder / "sha256").exists():
+        log.warning("the blobs in %s are not read any more: they are to be in %s", folder, bucket)
     options = settings.options
     cache = Cache(settings.data / "caches" / "blobs", options.blob_cache_mb * 1024 * 1024)
     uses = BlobUses(database, time.time)
-    return open_backend(settings.bucket, cache, uses, grace_s=options.blob_grace_s)
+    return BlobStore(folder, open_backend(bucket, cache, uses, grace_s=options.blob_grace_s))
 
 
 def _ingest(settings: Settings, database: Database, deployments: Deployments) -> Ingest:

@@ -99,6 +99,10 @@ class Seaweedfs:
         """Return the address of a part of the bucket in which nothing is."""
         return f"s3://{BUCKET}/test-{next(self._numbers)}"
 
+    def options(self) -> dict[str, str]:
+        """Return what a server is told to keep its blobs in an empty part of the bucket."""
+        return {"blobs": self.fresh(), "s3_endpoint": self.endpoint}
+
     def client(self) -> Any:
         """Return the library's own client, to look from outside."""
         session = botocore.session.Session()

@@ -25,6 +25,8 @@ class FolderBackend:
         root: The folder.
     """
 
+    place = "blobs"
+
     def __init__(self, root: Path) -> None:
         self._root = root
         # Who was told that a blob is here can count on it: no sweep is between look and touch.

@@ -74,6 +74,11 @@ class BlobStore:
         for leftover in self._writing.iterdir():
             _remove_if_abandoned(leftover)
 
+    @property
+    def place(self) -> str:
+        """What the place of the blobs is called when it does not answer."""
+        return self._backend.place
+
     def has(self, digest: str) -> bool:
         """Return whether the blob is here, whole; asking counts as use."""
         return self._backend.use(Digest(check_digest(digest)))

@@ -69,6 +69,8 @@ class S3Backend:
         clock: That of this machine.
     """
 
+    place = "object store"
+
     def __init__(
         self, bucket: Bucket, cache: Cache, uses: BlobUses, *, grace_s: float, clock: Clock
     ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from skerry_cloud.blobs.s3 import failures
 from skerry_cloud.blobs.s3.address import BucketAddress
-from skerry_cloud.blobs.s3.client import connect
+from skerry_cloud.blobs.s3.client import BRIEF, USUAL, connect
 from skerry_cloud.blobs.s3.patience import PATIENCE, Patience, Trying
 from skerry_contract.errors import ObjectStoreError
 
@@ -53,8 +53,7 @@ class Bucket:
     def __init__(self, address: BucketAddress, patience: Patience = PATIENCE) -> None:
         self.address = address
         self._patience = patience
-        self._client = connect(address)
-        self._impatient = connect(address, connect_s=2.0, silence_s=5.0)
+        self._client, self._impatient = connect(address, USUAL, BRIEF)
         self._senders = ThreadPoolExecutor(PARTS_AT_ONCE, "s3-parts")
 
     def prepare(self, patience: Patience) -> None:

@@ -41,6 +41,11 @@ _NO_KEYS = (
     exceptions.PartialCredentialsError,
     exceptions.CredentialRetrievalError,
 )
+_SILENCE = (
+    exceptions.ConnectionError,
+    exceptions.HTTPClientError,
+    exceptions.IncompleteReadError,
+)
 _MISSING = ("404", "NoSuchKey", "NotFound")
 
 FAILURES = (exceptions.BotoCoreError, exceptions.ClientError)
@@ -64,7 +69,7 @@ def is_passing(error: Exception) -> bool:
         return status >= 500 or status == 429 or code_of(error) in _PASSING
     if isinstance(error, exceptions.SSLError):
         return False
-    return isinstance(error, (exceptions.HTTPClientError, exceptions.IncompleteReadError))
+    return isinstance(error, _SILENCE)
 
 
 def told(what: str, error: Exception) -> ObjectStoreError:
