@@ -186,7 +186,8 @@ def test_a_killed_server_leaves_no_blob_and_what_it_had_sent_is_forgotten_a_day_
     file.write_bytes(DATA)
     with Cable(seaweedfs.port) as cable:
         endpoint = f"http://127.0.0.1:{cable.port}"
-        command = [sys.executable, "-c", PUTS_A_FILE, address.prefix, endpoint, file, KEY, HEX]
+        arguments = [address.prefix, endpoint, str(file), KEY, HEX]
+        command = [sys.executable, "-c", PUTS_A_FILE, *arguments]
         with subprocess.Popen(command) as putting:
             eventually(lambda: uploads(seaweedfs, address.prefix), why="the upload to begin")
             putting.send_signal(signal.SIGKILL)
@@ -337,7 +338,7 @@ def test_a_full_disk_costs_copies_and_is_told_where_one_is_needed(
 
 # --- refusals at the start ---------------------------------------------------------------------
 
-REFUSALS = {
+REFUSALS: dict[str, tuple[dict[str, str], dict[str, Any], str, str]] = {
     "no such bucket": ({}, {"bucket": "nowhere"}, "NoSuchBucket", "Make the bucket"),
     "a wrong secret": (
         {"AWS_SECRET_ACCESS_KEY": "hunter2"},
@@ -417,8 +418,8 @@ def test_the_command_tells_an_object_store_that_is_away_and_no_secret(
 def test_a_server_outlives_its_object_store_and_says_so(
     mortal: Seaweedfs, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
-    with CloudServer(tmp_path, **mortal.options()) as server:
+    caplog.set_level(logging.INFO)
+    with CloudServer(tmp_path, **dict[str, Any](mortal.options())) as server:
         file = server.upload(DATA, "face.tflite")
         mortal.stop()
         try:

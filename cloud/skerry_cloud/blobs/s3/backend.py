@@ -29,7 +29,7 @@ from skerry_contract.names import Digest, check_digest
 
 UPLOAD_AGE_S = 24 * 3600.0
 """Seconds after which a multipart upload that did not end is taken for a dead server's."""
-START_S = 10.0
+START_S = 5.0
 """How long a server that starts waits for its object store."""
 _MOST_KNOWN = 10_000
 _BLOBS = "sha256/"

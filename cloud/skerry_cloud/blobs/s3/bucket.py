@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -229,6 +229,8 @@ class Bucket:
         except BaseException:
             for task in tasks:
                 task.cancel()
+            # Those under way still read the file, and would outlive what is forgotten now.
+            wait(tasks)
             with suppress(*failures.FAILURES):
                 self._abort(upload)
             raise

@@ -8,6 +8,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
+from skerry_cloud.blobs.s3 import failures
 from skerry_cloud.blobs.s3.address import BucketAddress
 from skerry_contract.errors import ObjectStoreError
 
@@ -61,10 +62,11 @@ def connect(address: BucketAddress, *limits: Limits) -> list[Any]:
             )
             for one in limits
         ]
-    except (BotoCoreError, ValueError) as error:
-        raise ObjectStoreError(
-            f"{address}: {error}", remedy="Correct the settings of the object store."
-        ) from error
+    except BotoCoreError as error:
+        raise failures.told(f"the object store {address} cannot be used", error) from error
+    except ValueError as error:
+        remedy = "Correct the settings of the object store."
+        raise ObjectStoreError(f"{address}: {error}", remedy=remedy) from error
 
 
 def _config(address: BucketAddress, limits: Limits) -> Config:

@@ -24,7 +24,7 @@ class Patience:
         pause: Waits for some seconds.
     """
 
-    within_s: float = 30.0
+    within_s: float = 15.0
     first_pause_s: float = 0.2
     longest_pause_s: float = 5.0
     now: Callable[[], float] = time.monotonic
@@ -45,7 +45,7 @@ class Patience:
 
 
 PATIENCE = Patience()
-"""What suits a person who waits, and a build."""
+"""Less than clients of the API wait for an answer, so that they hear what is wrong."""
 
 
 class Trying:
