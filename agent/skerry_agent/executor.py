@@ -124,6 +124,14 @@ class Executor:
             remedy = "Raise resources.memory_mb in the manifest, or use a smaller model."
         return make_failure(ProbeError.code, text, remedy, self.tail(key))
 
+    def log(self, key: Key, *, max_bytes: int) -> str:
+        """Return the end of an instance's log, at most ``max_bytes`` bytes.
+
+        Raises:
+            RuntimeFailedError: The runtime cannot be asked now.
+        """
+        return self._runtime.tail(key, max_bytes=max_bytes)
+
     def tail(self, key: Key) -> str:
         """Return the end of an instance's log, or nothing if it cannot be had."""
         try:
