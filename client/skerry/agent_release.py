@@ -26,7 +26,12 @@ def make(scratch: Path) -> list[Incoming]:
         SkerryError: One of them holds compiled code.
     """
     parts.copy_packages(scratch / "lib")
-    tar = archive.packed(scratch / "lib")
+    return images_of(scratch / "lib", scratch)
+
+
+def images_of(lib: Path, scratch: Path) -> list[Incoming]:
+    """Return the images of an agent whose packages lie in the folder ``lib``."""
+    tar = archive.packed(lib)
     layer = _file(scratch / "layer.tar.gz", gzip.compress(tar, mtime=0))
     diff_id = digest_of(tar)
     return [_image(scratch, platform, layer, diff_id) for platform in PLATFORMS]

@@ -203,6 +203,7 @@ class Caps:
         disk_bytes: Size of the disk that holds the agent's state.
         ack: Whether the outbox trims on the cloud's ``ack`` or on the broker's PUBACK.
         commands: Types of commands that it understands and is allowed to carry out.
+        release: Digest of the image that the agent came as; empty for the one that was flashed.
         schema: Version of this format.
     """
 
@@ -216,6 +217,7 @@ class Caps:
     disk_bytes: Count = 0
     ack: Literal["cloud", "broker"] = "cloud"
     commands: Annotated[tuple[Name, ...], Size(0, 64)] = ()
+    release: Annotated[str, Text(max_length=71)] = ""
     schema: Literal[1] = 1
 
 

@@ -175,12 +175,12 @@ class Site:
 
     def push(self, name: str, device: str, image: str, **module: Any) -> str:
         """Push a deployment of one module to one device and return its ``name:version``."""
-        expires = {"expires_days": module.pop("expires_days")} if "expires_days" in module else {}
+        of_all = {key: module.pop(key) for key in ("expires_days", "agent") if key in module}
         manifest = {
             "name": name,
             "target": {"devices": [device]},
             "modules": {"detector": {"image": image, **module}},
-            **expires,
+            **of_all,
         }
         out = self.skerry.ok(
             "deployment", "push", "-", "--output", "json", stdin=json.dumps(manifest)
