@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from skerry_contract import shape
 from skerry_contract.errors import ContractError
-from skerry_contract.manifest import MODULES, DeviceId, ReferenceText, RunSettings
+from skerry_contract.manifest import MODULES, DeviceId, ReferenceText, RunSettings, Window, Windows
 from skerry_contract.names import Digest
 from skerry_contract.shape import Range, Text
 
@@ -24,6 +24,9 @@ MAX_ENVELOPE_BYTES = 64 * 1024
 
 _Time = Annotated[str, Text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", 20, "a UTC time in whole seconds")]
 _Hex = Annotated[str, Text("[0-9a-f]{64}", 64, "64 hex digits")]
+
+
+_DEFAULTS: dict[str, Any] = shape.write(RunSettings())
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class ModuleSpec:
         size: Length of that manifest in bytes.
         run: How to run it.
         revision: Short hash over digest and settings: what differs in it runs differently.
+            Settings at their defaults do not count, so that an agent which knows more of them
+            finds what it ran before.
     """
 
     image: str
@@ -45,7 +50,8 @@ class ModuleSpec:
     revision: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        facts = json.dumps([self.digest, shape.write(self.run)], sort_keys=True)
+        given = _given(shape.write(self.run), _DEFAULTS)
+        facts = json.dumps([self.digest, given], sort_keys=True)
         revision = hashlib.sha256(facts.encode()).hexdigest()[:12]
         object.__setattr__(self, "revision", revision)
 
@@ -62,6 +68,7 @@ class Desired:
         expires: After this it is not installed any more; what runs, runs on.
         deployment: ``name:version`` of the deployment, or "" when none is meant for the device.
         modules: What should run, by module name.
+        windows: When the device may go over to it; always, if there is none.
     """
 
     fleet: str
@@ -71,6 +78,7 @@ class Desired:
     expires: datetime
     deployment: str
     modules: Mapping[str, ModuleSpec]
+    windows: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +110,7 @@ class _Signed:
     x_device: DeviceId
     x_time: _Time
     x_deployment: Annotated[str, Text(max_length=80)]
+    x_windows: Windows = ()
 
 
 def read_signed(value: Any) -> Desired:
@@ -119,11 +128,13 @@ def read_signed(value: Any) -> Desired:
         read_time(signed.expires),
         signed.x_deployment,
         {name: _spec(target) for name, target in signed.targets.items()},
+        signed.x_windows,
     )
 
 
 def write_signed(desired: Desired) -> dict[str, Any]:
     """Return the ``signed`` part that says ``desired``, ready to be signed."""
+    windows = {"x_windows": shape.write(desired.windows)} if desired.windows else {}
     return {
         "_type": "targets",
         "spec_version": "1.0.31",
@@ -141,6 +152,7 @@ def write_signed(desired: Desired) -> dict[str, Any]:
         "x_device": desired.device,
         "x_time": write_time(desired.time),
         "x_deployment": desired.deployment,
+        **windows,
     }
 
 
@@ -164,3 +176,14 @@ def write_time(moment: datetime) -> str:
 def _spec(target: _Target) -> ModuleSpec:
     digest = Digest(f"sha256:{target.hashes.sha256}")
     return ModuleSpec(target.custom.image, digest, target.length, target.custom.run)
+
+
+def _given(value: dict[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what differs from the defaults, at any depth."""
+    return {
+        name: _given(item, default[name])
+        if isinstance(item, dict) and isinstance(default.get(name), dict)
+        else item
+        for name, item in value.items()
+        if item != default.get(name)
+    }

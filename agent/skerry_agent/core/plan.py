@@ -8,13 +8,14 @@ hold for every input and are checked over all states of a small world:
   every successor that can be proven beside it is proven;
 * nothing that is bad is started, and nothing unproven is served;
 * repeating plan-and-apply ends, and where it ends there is nothing left to do;
-* where nothing is bad and nothing fails, it ends with the desired set committed and serving.
+* where nothing is bad, held or failing, it ends with the desired set committed and serving.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from skerry_agent.core.order import comes_before
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.names import Digest
 
@@ -27,11 +28,14 @@ class Life(Enum):
     STARTING = "starting"
     READY = "ready"
     SERVING = "serving"
+    UNREADY = "unready"
     UNHEALTHY = "unhealthy"
     EXITED = "exited"
 
 
-RUNNING = frozenset({Life.STARTING, Life.READY, Life.SERVING, Life.UNHEALTHY})
+RUNNING = frozenset({Life.STARTING, Life.READY, Life.SERVING, Life.UNREADY, Life.UNHEALTHY})
+RELEASED = frozenset({Life.SERVING, Life.UNREADY})
+"""Inputs were released: it scores, or has said that it cannot just now."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,12 +73,16 @@ class World:
         instances: Every instance there is, by key.
         bad: Revisions that are not tried again.
         resting: Keys that must not be started yet, since they failed a short while ago.
+        held: Whether something holds the switch back: a person, a module's lock, a window.
+        tried: Revisions that were proven before, and need not be again while the switch is held.
     """
 
     images: frozenset[Digest] = frozenset()
     instances: Mapping[Key, Instance] = field(default_factory=dict)
     bad: frozenset[Key] = frozenset()
     resting: frozenset[Key] = frozenset()
+    held: bool = False
+    tried: frozenset[Key] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +183,11 @@ class _Stage:
         self._committed = committed
         self._world = world
         self._complete = all(spec.digest in world.images for spec in target.values())
-        self._switching = self._complete and all(
-            self._beside_is_proven(name, spec) for name, spec in target.items()
+        self._held = world.held and not self._has_begun()
+        self._switching = (
+            self._complete
+            and not self._held
+            and all(self._beside_is_proven(name, spec) for name, spec in target.items())
         )
 
     def steps(self, name: str) -> Iterator[Step]:
@@ -202,12 +213,23 @@ class _Stage:
             return False
         return all(self._rests(key, spec) for key, spec in wanted.items())
 
+    def _has_begun(self) -> bool:
+        """Return whether the switch is past the point from which it goes on to its end."""
+        return any(
+            seen is not None and seen.life in RELEASED
+            for name, spec in self._target.items()
+            if not _same(self._committed.get(name), spec)
+            for seen in (self._seen(key_of(name, spec)),)
+        )
+
     def _rests(self, key: Key, spec: ModuleSpec) -> bool:
         seen = self._seen(key)
         if seen is None:
             return False
-        over = seen.life is Life.EXITED and not _may_restart(spec, seen)
-        return seen.life is Life.SERVING or (over and _same(self._committed.get(key.module), spec))
+        if _same(self._committed.get(key.module), spec):
+            left = seen.life is Life.UNHEALTHY and not restarts_unhealthy(spec)
+            return seen.life is Life.SERVING or left or is_over(spec, seen)
+        return seen.life is Life.SERVING
 
     def _stop_strangers(
         self, name: str, old: ModuleSpec | None, new: ModuleSpec | None
@@ -225,16 +247,20 @@ class _Stage:
             if spec.digest not in self._world.images and not _same(spec, self._target.get(name)):
                 yield Pull(name, spec)
             yield from self._start(key, spec, seen)
-        elif seen.life is Life.UNHEALTHY:
+        elif seen.life is Life.UNHEALTHY and restarts_unhealthy(spec):
             yield Stop(key)
-        elif seen.life is Life.READY:
+        elif seen.life is Life.READY and self._may_go(name, spec):
             yield Serve(key)
 
     def _try(self, name: str, spec: ModuleSpec) -> Iterator[Step]:
         """Bring a new revision as far as it gets without touching the old one."""
         key = key_of(name, spec)
         seen = self._seen(key)
-        if seen is None or seen.life is Life.EXITED:
+        if self._held and key in self._world.tried:
+            # It has shown that it works; until the switch it would only take memory.
+            if seen is not None:
+                yield Stop(key)
+        elif seen is None or seen.life is Life.EXITED:
             yield from self._start(key, spec, None)
         elif seen.life is Life.UNHEALTHY:
             yield Stop(key)
@@ -244,18 +270,63 @@ class _Stage:
     def _switch(self, name: str, old: ModuleSpec | None, new: ModuleSpec | None) -> Iterator[Step]:
         """Put the new revision in the place of the old one, which ends first."""
         if old is not None and self._seen(key_of(name, old)) is not None:
-            yield Stop(key_of(name, old))
+            if not self._is_needed(name):
+                yield Stop(key_of(name, old))
         elif new is not None:
             seen = self._seen(key_of(name, new))
             if seen is not None and seen.life is Life.READY and seen.proven:
-                yield Serve(key_of(name, new))
+                if self._may_go(name, new):
+                    yield Serve(key_of(name, new))
             else:
                 yield from self._try(name, new)
 
     def _start(self, key: Key, spec: ModuleSpec, seen: Instance | None) -> Iterator[Step]:
-        allowed = seen is None or _may_restart(spec, seen)
-        if allowed and key not in self._world.resting and spec.digest in self._world.images:
+        allowed = seen is None or may_restart(spec, seen)
+        startable = key not in self._world.resting and spec.digest in self._world.images
+        if allowed and startable and self._may_go(key.module, spec):
             yield Start(key, spec)
+
+    # --- start order --------------------------------------------------------------------------
+
+    def _may_go(self, name: str, spec: ModuleSpec) -> bool:
+        """Return whether no module that comes first is still on its way."""
+        return not any(
+            self._is_on_its_way(other) for other in comes_before(name, spec, self._current())
+        )
+
+    def _is_needed(self, name: str) -> bool:
+        """Return whether a module that goes with this one, and started after it, still runs."""
+        return any(
+            name in comes_before(other, spec, self._committed)
+            for other, spec in self._committed.items()
+            if not _same(spec, self._target.get(other))
+            and self._seen(key_of(other, spec)) is not None
+        )
+
+    def _current(self) -> Modules:
+        """Return what each module runs by now: the target from the switch on, before it the old."""
+        return self._target if self._switching else {**self._target, **self._committed}
+
+    def _is_on_its_way(self, name: str) -> bool:
+        """Return whether a module is about to serve: what failed or ended holds up nobody."""
+        spec = self._current().get(name)
+        if spec is None:
+            return False
+        key = key_of(name, spec)
+        seen = self._seen(key)
+        if seen is None or seen.life is Life.EXITED:
+            over = seen is not None and is_over(spec, seen)
+            startable = spec.digest in self._world.images and key not in self._world.resting
+            return startable and not over and not self._comes_with_the_switch(name, spec)
+        waits = seen.life is Life.READY and (self._switching or not seen.proven)
+        return seen.life is Life.STARTING or waits
+
+    def _comes_with_the_switch(self, name: str, spec: ModuleSpec) -> bool:
+        if self._switching or _same(self._committed.get(name), spec):
+            return False
+        return spec.run.update == "stop-first" or self._held or not self._complete
+
+    # --- the switch ---------------------------------------------------------------------------
 
     def _beside_is_proven(self, name: str, spec: ModuleSpec) -> bool:
         """Return whether this module does not hold the switch back."""
@@ -263,12 +334,12 @@ class _Stage:
             return True
         seen = self._seen(key_of(name, spec))
         return seen is not None and (
-            seen.life is Life.SERVING or (seen.life is Life.READY and seen.proven)
+            seen.life in RELEASED or (seen.life is Life.READY and seen.proven)
         )
 
     def _serves_another(self, name: str, spec: ModuleSpec) -> bool:
         return any(
-            key.module == name and key != key_of(name, spec) and seen.life is Life.SERVING
+            key.module == name and key != key_of(name, spec) and seen.life in RELEASED
             for key, seen in self._world.instances.items()
         )
 
@@ -281,11 +352,21 @@ def _same(one: ModuleSpec | None, other: ModuleSpec | None) -> bool:
     return one is not None and other is not None and one.revision == other.revision
 
 
-def _may_restart(spec: ModuleSpec, seen: Instance) -> bool:
-    match spec.run.restart:
-        case "always":
-            return True
-        case "on-failure":
-            return seen.status != 0
-        case "never":
-            return False
+def may_restart(spec: ModuleSpec, seen: Instance) -> bool:
+    """Return whether one that has ended is to be started again.
+
+    Where nobody saw it end, such as at a power cut, it has not ended by itself.
+    """
+    if seen.status is None or spec.run.restart == "always":
+        return True
+    return seen.status != 0 and spec.run.restart in ("on-failure", "on-unhealthy")
+
+
+def restarts_unhealthy(spec: ModuleSpec) -> bool:
+    """Return whether one that runs and does not answer is to be stopped and started again."""
+    return spec.run.restart in ("always", "on-unhealthy")
+
+
+def is_over(spec: ModuleSpec, seen: Instance) -> bool:
+    """Return whether an instance has ended, for good."""
+    return seen.life is Life.EXITED and not may_restart(spec, seen)

@@ -27,7 +27,7 @@ from skerry_cloud.trust import Director
 from skerry_contract import shape
 from skerry_contract.desired import Desired, ModuleSpec
 from skerry_contract.errors import NotFoundError
-from skerry_contract.manifest import Manifest
+from skerry_contract.manifest import Manifest, Window
 from skerry_contract.names import Reference, parse_reference
 
 Announce = Callable[[Iterable[str]], None]
@@ -69,6 +69,23 @@ class Deployment:
     created: float
     devices: Sequence[Device]
     replaces: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """What one device should run; nothing, at first.
+
+    Attributes:
+        deployment: ``name:version``, or "" for none.
+        days: How long the device may take to install it.
+        modules: What should run, by module name.
+        windows: When it may go over to that.
+    """
+
+    deployment: str = ""
+    days: float = _NOTHING_DAYS
+    modules: Mapping[str, ModuleSpec] = field(default_factory=dict)
+    windows: tuple[Window, ...] = ()
 
 
 class Deployments:
@@ -237,8 +254,7 @@ class Deployments:
             stands = _stands(connection, device)
             if stands == (deployment, platform if deployment else stands[1]):
                 continue
-            wanted: dict[str, ModuleSpec] = {}
-            days = _NOTHING_DAYS
+            meant = _Meant()
             if chosen:
                 key = (chosen.name, chosen.version)
                 if key not in manifests:
@@ -246,28 +262,32 @@ class Deployments:
                     manifests[key] = (manifest, _modules_of(connection, manifest))
                 manifest, modules = manifests[key]
                 wanted = specs(manifest, modules, device=device, platform=platform)
-                days = manifest.expires_days
-            self._sign(connection, device, platform, (deployment, days, wanted))
+                meant = _Meant(deployment, manifest.expires_days, wanted, manifest.windows)
+            self._sign(connection, device, platform, meant)
             changed.append(device)
         return changed
 
     def _sign(
-        self,
-        connection: Connection,
-        device: str,
-        platform: str,
-        meant: tuple[str, float, dict[str, ModuleSpec]],
+        self, connection: Connection, device: str, platform: str, meant: _Meant
     ) -> None:
-        deployment, days, wanted = meant
         now = moment(self._clock()).replace(microsecond=0)
         version = next_number(connection, "desired", device)
         # Whole seconds are all that a signature holds; rounding down could leave no time at all.
-        expires = now + timedelta(seconds=max(1, round(days * 86_400)))
-        desired = Desired(self._fleet.id, device, version, now, expires, deployment, wanted)
+        expires = now + timedelta(seconds=max(1, round(meant.days * 86_400)))
+        desired = Desired(
+            self._fleet.id,
+            device,
+            version,
+            now,
+            expires,
+            meant.deployment,
+            meant.modules,
+            meant.windows,
+        )
         row = {
             "device": device,
             "version": version,
-            "deployment": deployment,
+            "deployment": meant.deployment,
             "platform": platform,
             "document": self._director.sign(desired).decode(),
         }
