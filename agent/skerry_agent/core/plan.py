@@ -175,6 +175,27 @@ def plan(desired: Modules, committed: Modules, world: World) -> tuple[Step, ...]
     return tuple(Discard(digest) for digest in sorted(world.images - needed))
 
 
+def is_switching(desired: Modules, committed: Modules, world: World) -> bool:
+    """Return whether the device goes over from what is committed to something else now."""
+    target = target_of(desired, committed, world.bad)
+    return is_change(target, committed) and _Stage(target, committed, world).switching
+
+
+def is_change(target: Modules, committed: Modules) -> bool:
+    """Return whether two sets of modules run differently."""
+    return {key_of(*pair) for pair in target.items()} != {
+        key_of(*pair) for pair in committed.items()
+    }
+
+
+def held_up(desired: Modules, committed: Modules, world: World) -> dict[str, tuple[str, ...]]:
+    """Return the modules that are not started yet, and the ones that each waits for."""
+    target = target_of(desired, committed, world.bad)
+    stage = _Stage(target, committed, world)
+    found = {name: stage.waits_for(name) for name in {**committed, **target}}
+    return {name: others for name, others in found.items() if others}
+
+
 class _Stage:
     """One round of planning: what holds for all modules together, and then each one's steps."""
 
@@ -184,7 +205,7 @@ class _Stage:
         self._world = world
         self._complete = all(spec.digest in world.images for spec in target.values())
         self._held = world.held and not self._has_begun()
-        self._switching = (
+        self.switching = (
             self._complete
             and not self._held
             and all(self._beside_is_proven(name, spec) for name, spec in target.items())
@@ -198,13 +219,13 @@ class _Stage:
         yield from self._stop_strangers(name, old, new)
         if new is not None and _same(old, new):
             yield from self._keep(name, new)
-        elif self._switching:
+        elif self.switching:
             yield from self._switch(name, old, new)
         else:
             if old is not None and not self._serves_another(name, old):
                 yield from self._keep(name, old)
-            if new is not None and new.run.update == "side-by-side" and self._complete:
-                yield from self._try(name, new)
+            if new is not None:
+                yield from self._before_the_switch(name, new)
 
     def settled(self) -> bool:
         """Return whether exactly the target runs, as far as its restart policies want it to."""
@@ -252,6 +273,14 @@ class _Stage:
         elif seen.life is Life.READY and self._may_go(name, spec):
             yield Serve(key)
 
+    def _before_the_switch(self, name: str, new: ModuleSpec) -> Iterator[Step]:
+        seen = self._seen(key_of(name, new))
+        if new.run.update == "side-by-side" and self._complete:
+            yield from self._try(name, new)
+        elif new.run.update == "stop-first" and seen is not None and not self._has_begun():
+            # A switch that was broken off: the old one takes its place again.
+            yield Stop(key_of(name, new))
+
     def _try(self, name: str, spec: ModuleSpec) -> Iterator[Step]:
         """Bring a new revision as far as it gets without touching the old one."""
         key = key_of(name, spec)
@@ -264,7 +293,7 @@ class _Stage:
             yield from self._start(key, spec, None)
         elif seen.life is Life.UNHEALTHY:
             yield Stop(key)
-        elif seen.life is Life.READY and not seen.proven:
+        elif seen.life is Life.READY and not seen.proven and key not in self._world.resting:
             yield Prove(key)
 
     def _switch(self, name: str, old: ModuleSpec | None, new: ModuleSpec | None) -> Iterator[Step]:
@@ -288,11 +317,20 @@ class _Stage:
 
     # --- start order --------------------------------------------------------------------------
 
+    def waits_for(self, name: str) -> tuple[str, ...]:
+        """Return the modules that come first and are on their way, if this one is down."""
+        spec = self._current().get(name)
+        if spec is None or any(key.module == name for key in self._world.instances):
+            return ()
+        return self._first(name, spec)
+
     def _may_go(self, name: str, spec: ModuleSpec) -> bool:
-        """Return whether no module that comes first is still on its way."""
-        return not any(
-            self._is_on_its_way(other) for other in comes_before(name, spec, self._current())
-        )
+        return not self._first(name, spec)
+
+    def _first(self, name: str, spec: ModuleSpec) -> tuple[str, ...]:
+        """Return the modules that come first and are still on their way."""
+        before = comes_before(name, spec, self._current())
+        return tuple(other for other in before if self._is_on_its_way(other))
 
     def _is_needed(self, name: str) -> bool:
         """Return whether a module that goes with this one, and started after it, still runs."""
@@ -305,7 +343,7 @@ class _Stage:
 
     def _current(self) -> Modules:
         """Return what each module runs by now: the target from the switch on, before it the old."""
-        return self._target if self._switching else {**self._target, **self._committed}
+        return self._target if self.switching else {**self._target, **self._committed}
 
     def _is_on_its_way(self, name: str) -> bool:
         """Return whether a module is about to serve: what failed or ended holds up nobody."""
@@ -318,11 +356,11 @@ class _Stage:
             over = seen is not None and is_over(spec, seen)
             startable = spec.digest in self._world.images and key not in self._world.resting
             return startable and not over and not self._comes_with_the_switch(name, spec)
-        waits = seen.life is Life.READY and (self._switching or not seen.proven)
+        waits = seen.life is Life.READY and (self.switching or not seen.proven)
         return seen.life is Life.STARTING or waits
 
     def _comes_with_the_switch(self, name: str, spec: ModuleSpec) -> bool:
-        if self._switching or _same(self._committed.get(name), spec):
+        if self.switching or _same(self._committed.get(name), spec):
             return False
         return spec.run.update == "stop-first" or self._held or not self._complete
 

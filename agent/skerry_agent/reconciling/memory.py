@@ -132,18 +132,22 @@ class Memory:
         ]
         self._write(_Bad(tuple([*others, bad][-MAX_BAD:])), "bad.json")
 
-    def forgive(self) -> bool:
-        """Forget the refused revisions if somebody on the device asked for that; say if so.
+    def clear_bad(self, module: str | None = None) -> None:
+        """Forget the refused revisions, of one module or of all.
 
         Raises:
             NoSpaceError: The disk is full; they stay refused.
         """
-        asked = self._folder / CLEAR_BAD
-        if not asked.exists():
-            return False
-        self._write(_Bad(), "bad.json")
-        asked.unlink(missing_ok=True)
-        return True
+        kept = tuple(one for one in self.bad() if module not in (None, one.module))
+        self._write(_Bad(kept), "bad.json")
+
+    def is_asked_to_forgive(self) -> bool:
+        """Return whether somebody on the device has asked for the bad list to be cleared."""
+        return (self._folder / CLEAR_BAD).exists()
+
+    def has_forgiven(self) -> None:
+        """Take that request away, after it was granted."""
+        (self._folder / CLEAR_BAD).unlink(missing_ok=True)
 
     def next_birth(self) -> int:
         """Return a number that was never returned before, for a new connection.

