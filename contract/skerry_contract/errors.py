@@ -18,6 +18,7 @@
     ├── NetworkError             the network failed; trying again may help
     │   ├── BrokerError          the MQTT broker did not take the connection
     │   ├── DatabaseError        the database of the server did not answer
+    │   ├── ObjectStoreError     the object store of the server did not answer, or refused
     │   └── RegistryError        the registry answered, but not with what was asked for
     ├── DeadlineError            what was waited for did not happen in time
     ├── ModelError               the files of a model cannot be registered
@@ -178,6 +179,12 @@ class DatabaseError(NetworkError):
     """The database of the server did not answer, or ended the connection."""
 
     code = "DATABASE"
+
+
+class ObjectStoreError(NetworkError):
+    """The object store of the server did not answer, or refused what the server asked for."""
+
+    code = "OBJECT_STORE"
 
 
 class RegistryError(NetworkError):
