@@ -17,14 +17,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import skerry_contract
-from skerry_agent.core.report import phase_of, reports_of, state_of, told
+from skerry_agent.core.report import state_of
 from skerry_agent.data_meter import DataMeter
 from skerry_agent.ed25519 import verify as verify_ed25519
 from skerry_agent.executor import Executor
 from skerry_agent.home import STATUS_FILE, Home
+from skerry_agent.reconciling.clock import machine_clock
 from skerry_agent.reconciling.jobs import Jobs
-from skerry_agent.reconciling.memory import Memory
-from skerry_agent.reconciling.reconciler import Reconciler
+from skerry_agent.reconciling.reconciler import Reconciler, Shelf
+from skerry_agent.reconciling.reporting import Heading, report
 from skerry_agent.telling.health import Metrics, memory_total_bytes
 from skerry_agent.telling.outbox import Entry, Outbox, Rank
 from skerry_agent.telling.uplink import Uplink
@@ -38,7 +39,6 @@ from skerry_contract.messages import (
     Event,
     Health,
     OutboxHealth,
-    Phase,
     Reported,
     failure_of,
 )
@@ -119,7 +119,7 @@ class Parts:
     Attributes:
         home: The device folder.
         boot: Boot id of this run of the agent.
-        memory: What must not be forgotten.
+        shelf: What must not be forgotten.
         executor: Carries orders out.
         outbox: What the device has to tell.
         uplink: The connection to the broker.
@@ -131,7 +131,7 @@ class Parts:
 
     home: Home
     boot: str
-    memory: Memory
+    shelf: Shelf
     executor: Executor
     outbox: Outbox
     uplink: Uplink
@@ -155,7 +155,9 @@ class Agent:
         self._uplink = parts.uplink
         self._metrics = Metrics(parts.home.state, parts.uplink.connected_s)
         self._jobs = Jobs(self._woken.set)
-        self._reconciler = Reconciler(parts.executor, parts.memory, self._jobs, self._tell)
+        self._reconciler = Reconciler(
+            parts.executor, parts.shelf, self._jobs, self._tell, machine_clock()
+        )
         self._refusal: SkerryError | None = None
         self._full: NoSpaceError | None = None
         self._said: Reported | None = None
@@ -209,7 +211,7 @@ class Agent:
 
     def _remember(self) -> None:
         """Work towards what was accepted before, as long as it still verifies."""
-        envelope = self._parts.memory.accepted()
+        envelope = self._parts.shelf.memory.accepted()
         if envelope is None:
             return
         try:
@@ -231,7 +233,7 @@ class Agent:
             return
         if desired.version != seen:
             try:
-                self._parts.memory.accept(envelope)
+                self._parts.shelf.memory.accept(envelope)
             except NoSpaceError:
                 self._parts.inbox.put_back(envelope)
                 raise
@@ -281,33 +283,13 @@ class Agent:
         return same_time != said and time.monotonic() - self._said_at >= REPORT_S
 
     def _reported(self) -> Reported:
-        reconciler = self._reconciler
-        desired, committed = reconciler.desired, reconciler.committed
-        problem = self._refusal or self._full or reconciler.problem
-        failure = failure_of(problem) if problem else reconciler.refusal()
-        return Reported(
-            boot=self._parts.boot,
-            ts=now_text(),
-            version=reconciler.version,
-            deployment=desired.deployment if desired else "",
-            phase="refused" if reconciler.expired else self._phase(),
-            committed=committed.version,
-            failure=failure,
-            progress=self._parts.executor.progress(),
-            modules=reports_of(
-                reconciler.wanted,
-                committed.modules,
-                reconciler.world,
-                restarts=reconciler.restarts,
-                failures=reconciler.failures,
-            ),
-            bad=told(reconciler.bad),
+        heading = Heading(
+            self._parts.boot,
+            now_text(),
+            self._refusal or self._full,
+            self._parts.executor.progress(),
         )
-
-    def _phase(self) -> Phase:
-        reconciler = self._reconciler
-        desired = reconciler.desired.modules if reconciler.desired else None
-        return phase_of(desired, reconciler.committed.modules, reconciler.world)
+        return report(self._reconciler, heading)
 
     def _beat(self, now: float) -> None:
         if now < self._next_health:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from skerry_contract.manifest import DeviceId
+from skerry_contract.manifest import DeviceId, Windows
 from skerry_contract.messages import HEARTBEAT_S
 from skerry_contract.shape import Range, Text
 
@@ -79,6 +79,8 @@ class DeviceConfig:
         outbox_mb: Most the outbox may hold, in MiB.
         store_mb: Most the blob store may hold, in MiB.
         data_budget: What may cross the network in a month.
+        windows: When this device may go over to another deployment, whatever the deployment says;
+            always, if there is none.
         schema: Version of this format.
     """
 
@@ -95,4 +97,5 @@ class DeviceConfig:
     outbox_mb: Annotated[int, Range(1, 100_000)] = 64
     store_mb: Annotated[int, Range(16, 10_000_000)] = 8192
     data_budget: DataBudget = DataBudget()
+    windows: Windows = ()
     schema: Literal[1] = 1

@@ -9,9 +9,7 @@ from collections.abc import Iterator, Mapping
 from skerry_contract.desired import ModuleSpec
 
 
-def comes_before(
-    name: str, spec: ModuleSpec, modules: Mapping[str, ModuleSpec]
-) -> tuple[str, ...]:
+def comes_before(name: str, spec: ModuleSpec, modules: Mapping[str, ModuleSpec]) -> tuple[str, ...]:
     """Return the modules that ``name`` starts after, of those that are there.
 
     In a circle nobody would be first, so what leads back to ``name`` does not count.

@@ -11,137 +11,24 @@ hold for every input and are checked over all states of a small world:
 * where nothing is bad, held or failing, it ends with the desired set committed and serving.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Iterator
 
 from skerry_agent.core.order import comes_before
+from skerry_agent.core.steps import Commit, Discard, Prove, Pull, Serve, Start, Step, Stop
+from skerry_agent.core.world import (
+    RELEASED,
+    Instance,
+    Key,
+    Life,
+    Modules,
+    World,
+    is_over,
+    is_same,
+    key_of,
+    may_restart,
+    restarts_unhealthy,
+)
 from skerry_contract.desired import ModuleSpec
-from skerry_contract.names import Digest
-
-Modules = Mapping[str, ModuleSpec]
-
-
-class Life(Enum):
-    """What an instance does; the table in ``docs/agent-states.md`` has what leads where."""
-
-    STARTING = "starting"
-    READY = "ready"
-    SERVING = "serving"
-    UNREADY = "unready"
-    UNHEALTHY = "unhealthy"
-    EXITED = "exited"
-
-
-RUNNING = frozenset({Life.STARTING, Life.READY, Life.SERVING, Life.UNREADY, Life.UNHEALTHY})
-RELEASED = frozenset({Life.SERVING, Life.UNREADY})
-"""Inputs were released: it scores, or has said that it cannot just now."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """One revision of one module: at most one instance of it exists at a time."""
-
-    module: str
-    revision: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.revision}"
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """One instance as it is seen now.
-
-    Attributes:
-        life: What it does.
-        proven: Whether it has passed its golden set since it started.
-        status: Exit status of an exited one; None if nobody knows it.
-    """
-
-    life: Life
-    proven: bool = False
-    status: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What the agent sees at one moment.
-
-    Attributes:
-        images: Images that can be started without the network.
-        instances: Every instance there is, by key.
-        bad: Revisions that are not tried again.
-        resting: Keys that must not be started yet, since they failed a short while ago.
-        held: Whether something holds the switch back: a person, a module's lock, a window.
-        tried: Revisions that were proven before, and need not be again while the switch is held.
-    """
-
-    images: frozenset[Digest] = frozenset()
-    instances: Mapping[Key, Instance] = field(default_factory=dict)
-    bad: frozenset[Key] = frozenset()
-    resting: frozenset[Key] = frozenset()
-    held: bool = False
-    tried: frozenset[Key] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """Fetch an image and make it startable."""
-
-    module: str
-    spec: ModuleSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Start an instance, with its inputs held back, in the place of an exited one."""
-
-    key: Key
-    spec: ModuleSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Stop an instance and clear what is left of it."""
-
-    key: Key
-
-
-@dataclass(frozen=True, slots=True)
-class Prove:
-    """Run the golden set of a ready instance."""
-
-    key: Key
-
-
-@dataclass(frozen=True, slots=True)
-class Serve:
-    """Release the inputs of an instance."""
-
-    key: Key
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """Remember a set of modules as the one to return to."""
-
-    modules: Modules
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """Remove an image that nothing needs any more."""
-
-    digest: Digest
-
-
-Step = Pull | Start | Stop | Prove | Serve | Commit | Discard
-
-
-def key_of(module: str, spec: ModuleSpec) -> Key:
-    """Return the key of the instance that runs ``spec``."""
-    return Key(module, spec.revision)
 
 
 def target_of(desired: Modules, committed: Modules, bad: frozenset[Key]) -> Modules:
@@ -188,12 +75,13 @@ def is_change(target: Modules, committed: Modules) -> bool:
     }
 
 
-def held_up(desired: Modules, committed: Modules, world: World) -> dict[str, tuple[str, ...]]:
-    """Return the modules that are not started yet, and the ones that each waits for."""
+def held_up(desired: Modules, committed: Modules, world: World) -> dict[Key, str]:
+    """Return what is not started yet since it comes after others, and in words what it awaits."""
     target = target_of(desired, committed, world.bad)
     stage = _Stage(target, committed, world)
-    found = {name: stage.waits_for(name) for name in {**committed, **target}}
-    return {name: others for name, others in found.items() if others}
+    found = ((name, spec) for modules in (committed, target) for name, spec in modules.items())
+    others = {key_of(name, spec): stage.waits_for(name) for name, spec in found}
+    return {key: f"waits for {', '.join(names)}"[:200] for key, names in others.items() if names}
 
 
 class _Stage:
@@ -217,7 +105,7 @@ class _Stage:
         if new is not None and new.digest not in self._world.images:
             yield Pull(name, new)
         yield from self._stop_strangers(name, old, new)
-        if new is not None and _same(old, new):
+        if new is not None and is_same(old, new):
             yield from self._keep(name, new)
         elif self.switching:
             yield from self._switch(name, old, new)
@@ -239,7 +127,7 @@ class _Stage:
         return any(
             seen is not None and seen.life in RELEASED
             for name, spec in self._target.items()
-            if not _same(self._committed.get(name), spec)
+            if not is_same(self._committed.get(name), spec)
             for seen in (self._seen(key_of(name, spec)),)
         )
 
@@ -247,7 +135,7 @@ class _Stage:
         seen = self._seen(key)
         if seen is None:
             return False
-        if _same(self._committed.get(key.module), spec):
+        if is_same(self._committed.get(key.module), spec):
             left = seen.life is Life.UNHEALTHY and not restarts_unhealthy(spec)
             return seen.life is Life.SERVING or left or is_over(spec, seen)
         return seen.life is Life.SERVING
@@ -265,7 +153,7 @@ class _Stage:
         key = key_of(name, spec)
         seen = self._seen(key)
         if seen is None or seen.life is Life.EXITED:
-            if spec.digest not in self._world.images and not _same(spec, self._target.get(name)):
+            if spec.digest not in self._world.images and not is_same(spec, self._target.get(name)):
                 yield Pull(name, spec)
             yield from self._start(key, spec, seen)
         elif seen.life is Life.UNHEALTHY and restarts_unhealthy(spec):
@@ -337,7 +225,7 @@ class _Stage:
         return any(
             name in comes_before(other, spec, self._committed)
             for other, spec in self._committed.items()
-            if not _same(spec, self._target.get(other))
+            if not is_same(spec, self._target.get(other))
             and self._seen(key_of(other, spec)) is not None
         )
 
@@ -360,7 +248,7 @@ class _Stage:
         return seen.life is Life.STARTING or waits
 
     def _comes_with_the_switch(self, name: str, spec: ModuleSpec) -> bool:
-        if self.switching or _same(self._committed.get(name), spec):
+        if self.switching or is_same(self._committed.get(name), spec):
             return False
         return spec.run.update == "stop-first" or self._held or not self._complete
 
@@ -368,7 +256,7 @@ class _Stage:
 
     def _beside_is_proven(self, name: str, spec: ModuleSpec) -> bool:
         """Return whether this module does not hold the switch back."""
-        if _same(self._committed.get(name), spec) or spec.run.update == "stop-first":
+        if is_same(self._committed.get(name), spec) or spec.run.update == "stop-first":
             return True
         seen = self._seen(key_of(name, spec))
         return seen is not None and (
@@ -383,28 +271,3 @@ class _Stage:
 
     def _seen(self, key: Key) -> Instance | None:
         return self._world.instances.get(key)
-
-
-def _same(one: ModuleSpec | None, other: ModuleSpec | None) -> bool:
-    """Return whether two specs run alike; their names for people may differ."""
-    return one is not None and other is not None and one.revision == other.revision
-
-
-def may_restart(spec: ModuleSpec, seen: Instance) -> bool:
-    """Return whether one that has ended is to be started again.
-
-    Where nobody saw it end, such as at a power cut, it has not ended by itself.
-    """
-    if seen.status is None or spec.run.restart == "always":
-        return True
-    return seen.status != 0 and spec.run.restart in ("on-failure", "on-unhealthy")
-
-
-def restarts_unhealthy(spec: ModuleSpec) -> bool:
-    """Return whether one that runs and does not answer is to be stopped and started again."""
-    return spec.run.restart in ("always", "on-unhealthy")
-
-
-def is_over(spec: ModuleSpec, seen: Instance) -> bool:
-    """Return whether an instance has ended, for good."""
-    return seen.life is Life.EXITED and not may_restart(spec, seen)

@@ -7,7 +7,7 @@ heard since it started.
 
 from dataclasses import dataclass, field
 
-from skerry_agent.core.plan import Instance, Life
+from skerry_agent.core.world import Instance, Life
 from skerry_contract.manifest import Probe
 
 EAGER_S, PATIENT_S = 0.05, 1.0

@@ -6,11 +6,11 @@ once more, at once.
 
 import logging
 from collections.abc import Callable, Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from skerry_agent.core.pauses import Pauses
-from skerry_agent.core.plan import Key
 from skerry_agent.core.verdict import is_bad
+from skerry_agent.core.world import Key
 from skerry_agent.reconciling.memory import Memory
 from skerry_contract.desired import ModuleSpec, write_time
 from skerry_contract.messages import BadRevision, Failure
@@ -33,6 +33,7 @@ class History:
         self.bad = memory.bad()
         self.restarts: dict[Key, int] = {}
         self.failures: dict[Key, Failure] = {}
+        self.rests: dict[Key, str] = {}
         self.tried: set[Key] = set()
 
     def bad_keys(self) -> frozenset[Key]:
@@ -43,6 +44,7 @@ class History:
         """Forget what was of revisions that nobody asks for any more."""
         self.failures = {key: said for key, said in self.failures.items() if key in keys}
         self.restarts = {key: said for key, said in self.restarts.items() if key in keys}
+        self.rests = {key: said for key, said in self.rests.items() if key in keys}
         self.tried &= set(keys)
 
     def failed(
@@ -53,7 +55,7 @@ class History:
         Raises:
             NoSpaceError: It was, and could not be remembered.
         """
-        self.pauses.failed(key, now)
+        self._rest(key, self.pauses.failed(key, now))
         self.failures[key] = failure
         if committed:
             self.restarts[key] = self.restarts.get(key, 0) + 1
@@ -85,11 +87,17 @@ class History:
         pause_s = self.pauses.failed(("start", key), now)
         self.pauses.rest(key, now + pause_s)
         self.failures[key] = failure
+        self._rest(key, pause_s)
         return pause_s
+
+    def _rest(self, key: Key, pause_s: float) -> None:
+        again = write_time(self._utc() + timedelta(seconds=pause_s))
+        self.rests[key] = f"starts again at {again}"
 
     def served(self, key: Key) -> None:
         """Note that a revision serves."""
         self.failures.pop(key, None)
+        self.rests.pop(key, None)
         self.pauses.passed(("start", key))
 
     def forgive(self, module: str | None = None) -> int:

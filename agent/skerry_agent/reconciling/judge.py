@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from skerry_agent.core.plan import Instance, Key, Life, Modules, key_of, may_restart
 from skerry_agent.core.watch import Watch
-from skerry_agent.executor import Executor
+from skerry_agent.core.world import Instance, Key, Life, Modules, key_of, may_restart
+from skerry_agent.reconciling.hands import Hands
 from skerry_agent.reconciling.history import History
 from skerry_agent.reconciling.jobs import Jobs
 from skerry_agent.reconciling.observer import Observer
@@ -46,7 +46,7 @@ class Judge:
     """Passes a verdict on each run of an instance, once.
 
     Args:
-        executor: Knows why something has ended.
+        hands: Knows why something has ended.
         observer: Knows what was heard of it.
         history: Takes the verdicts.
         jobs: Whose key is busy is judged later.
@@ -54,9 +54,9 @@ class Judge:
     """
 
     def __init__(
-        self, executor: Executor, observer: Observer, history: History, jobs: Jobs, tell: Tell
+        self, hands: Hands, observer: Observer, history: History, jobs: Jobs, tell: Tell
     ) -> None:
-        self._executor = executor
+        self._hands = hands
         self._observer = observer
         self._history = history
         self._jobs = jobs
@@ -112,25 +112,23 @@ class Judge:
             self._history.refuse(key, spec, failure)
             self._tell(*failed_event(key, failure, bad=True))
 
-    def _failure_of(
-        self, key: Key, instance: Instance, watch: Watch, case: Case
-    ) -> Failure | None:
+    def _failure_of(self, key: Key, instance: Instance, watch: Watch, case: Case) -> Failure | None:
         """Return what is wrong with an instance now, if anything is."""
         spec, committed = case.specs[key], case.is_committed(key)
         probe = spec.run.probe
         if instance.life is Life.EXITED:
             if instance.status == 0 and committed and not may_restart(spec, instance):
                 return None
-            return self._executor.reason(key, instance.status, ready=watch.ready)
+            return self._hands.reason(key, instance.status, ready=watch.ready)
         if instance.life is Life.UNHEALTHY:
             text = f"{key.module}: {watch.misses} probes in a row failed: {watch.complaint}"
             remedy = "See the end of its log; probe.run_deadline_s is what run() may take."
-            return make_failure(ProbeError.code, text, remedy, self._executor.tail(key))
+            return make_failure(ProbeError.code, text, remedy, self._hands.tail(key))
         if watch.overdue(probe, case.now) and not (committed and watch.serving):
             what = "was not ready" if watch.ready else "init() had not returned"
             text = f"{key.module}: {what} after {probe.start_deadline_s} s"
             remedy = "Make init() faster, or raise probe.start_deadline_s in the manifest."
-            return make_failure(ProbeError.code, text, remedy, self._executor.tail(key))
+            return make_failure(ProbeError.code, text, remedy, self._hands.tail(key))
         return None
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from skerry_agent.core.plan import Instance, Key, Life
 from skerry_agent.core.watch import Seen, Watch
-from skerry_agent.executor import Executor
+from skerry_agent.core.world import Instance, Key, Life
 from skerry_agent.reconciling.clock import Clock
+from skerry_agent.reconciling.hands import Hands
 from skerry_agent.reconciling.jobs import Jobs
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.errors import ProbeError, SkerryError
@@ -19,13 +19,13 @@ class Observer:
     """Keeps a watch on every instance there is.
 
     Args:
-        executor: Looks at instances.
+        hands: Looks at instances.
         jobs: Where questions are asked.
         clock: What time it is.
     """
 
-    def __init__(self, executor: Executor, jobs: Jobs, clock: Clock) -> None:
-        self._executor = executor
+    def __init__(self, hands: Hands, jobs: Jobs, clock: Clock) -> None:
+        self._hands = hands
         self._jobs = jobs
         self._clock = clock
         self._watches: dict[Key, Watch] = {}
@@ -41,7 +41,7 @@ class Observer:
         Raises:
             SkerryError: The runtime cannot be asked.
         """
-        seen = self._executor.instances()
+        seen = self._hands.instances()
         for key, instance in seen.items():
             if key not in self._watches or self._watches[key].run != instance.run:
                 self._watches[key] = Watch(instance.run, now)
@@ -75,7 +75,7 @@ class Observer:
         watch.asked(now)
 
         def work() -> None:
-            status = self._executor.status(key, probe)
+            status = self._hands.status(key, probe)
             if status.ready and status.busy_s > probe.run_deadline_s:
                 raise ProbeError(
                     f"run() has taken {status.busy_s:.0f} s, and may take {probe.run_deadline_s}"

@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Callable, Mapping
 
-from skerry_agent.core.plan import Discard, Key, Life, Prove, Pull, Serve, Start, Step, Stop, World
-from skerry_agent.executor import Executor
+from skerry_agent.core.steps import Discard, Prove, Pull, Serve, Start, Stop
+from skerry_agent.core.world import Key, Life, World
 from skerry_agent.reconciling.clock import Clock
+from skerry_agent.reconciling.hands import Hands
 from skerry_agent.reconciling.history import History
 from skerry_agent.reconciling.jobs import Jobs
 from skerry_agent.reconciling.observer import Observer
@@ -27,6 +28,8 @@ SERVE_S = 30.0
 PROVE_SLACK_S = 15.0
 """Seconds beyond the time that a golden set has, before its answer is no longer waited for."""
 
+Order = Pull | Start | Stop | Prove | Serve | Discard
+"""What takes time: every step but to commit."""
 OnFailed = Callable[[Key, Failure], None]
 """Called in the loop with a revision that has failed its golden set."""
 
@@ -35,7 +38,7 @@ class Orders:
     """Hands steps out; one that is under way is not handed out again.
 
     Args:
-        executor: Carries them out.
+        hands: Carries them out.
         jobs: Where that happens.
         observer: Is told what came of them.
         history: Is told what failed.
@@ -43,9 +46,9 @@ class Orders:
     """
 
     def __init__(
-        self, executor: Executor, jobs: Jobs, observer: Observer, history: History, clock: Clock
+        self, hands: Hands, jobs: Jobs, observer: Observer, history: History, clock: Clock
     ) -> None:
-        self._executor = executor
+        self._hands = hands
         self._jobs = jobs
         self._observer = observer
         self._history = history
@@ -55,19 +58,19 @@ class Orders:
 
     def begin(self, specs: Mapping[str, ModuleSpec]) -> None:
         """Pull for another set of modules from now on, at once."""
-        self._executor.begin(spec.digest for spec in specs.values())
+        self._hands.begin(spec.digest for spec in specs.values())
         self._pauses.passed(BLOBS)
         self.pull_problem = None
 
     def take(
-        self, step: Step, world: World, specs: Mapping[Key, ModuleSpec], failed: OnFailed
+        self, step: Order, world: World, specs: Mapping[Key, ModuleSpec], failed: OnFailed
     ) -> None:
-        """Hand one step out, unless it rests after a failure; ``Commit`` is not for here."""
+        """Hand one step out, unless it rests after a failure."""
         match step:
             case Pull(_, spec):
                 self._pull(spec)
             case Discard(digest):
-                self._discard(lambda: self._executor.discard(digest))
+                self._discard(lambda: self._hands.discard(digest))
             case Start(key, spec):
                 self._start(key, spec)
             case Stop(key):
@@ -89,9 +92,7 @@ class Orders:
             log.warning("stop %s: %s; next try in %.1f s", key.module, error, pause_s)
 
         if not self._rests(("stop", key)):
-            self._jobs.run(
-                key, lambda: self._executor.stop(key, kill=kill), done, deadline_s=STOP_S
-            )
+            self._jobs.run(key, lambda: self._hands.stop(key, kill=kill), done, deadline_s=STOP_S)
 
     def _pull(self, spec: ModuleSpec) -> None:
         def done(error: SkerryError | None) -> None:
@@ -104,7 +105,7 @@ class Orders:
 
         if not self._rests(BLOBS):
             # Without a deadline here: the pull has its own, which grow with the size.
-            self._jobs.run(BLOBS, lambda: self._executor.pull(spec), done)
+            self._jobs.run(BLOBS, lambda: self._hands.pull(spec), done)
 
     def _discard(self, work: Callable[[], None]) -> None:
         def done(error: SkerryError | None) -> None:
@@ -125,7 +126,7 @@ class Orders:
             pause_s = self._history.rested(key, failure_of(error), self._clock.monotonic())
             log.warning("start %s: %s; next try in %.1f s", key.module, error, pause_s)
 
-        self._jobs.run(key, lambda: self._executor.start(key, spec), done, deadline_s=START_S)
+        self._jobs.run(key, lambda: self._hands.start(key, spec), done, deadline_s=START_S)
 
     def _prove(self, key: Key, spec: ModuleSpec, failed: OnFailed) -> None:
         watch, probe = self._observer.watch(key), spec.run.probe
@@ -144,7 +145,7 @@ class Orders:
         deadline_s = float(probe.start_deadline_s)
         self._jobs.run(
             key,
-            lambda: self._executor.prove(key, timeout_s=deadline_s),
+            lambda: self._hands.prove(key, timeout_s=deadline_s),
             done,
             deadline_s=deadline_s + PROVE_SLACK_S,
         )
@@ -163,7 +164,7 @@ class Orders:
                 self._pauses.failed(("serve", key), now)
 
         if not self._rests(("serve", key)):
-            self._jobs.run(key, lambda: self._executor.serve(key), done, deadline_s=SERVE_S)
+            self._jobs.run(key, lambda: self._hands.serve(key), done, deadline_s=SERVE_S)
 
     def _rests(self, name: object) -> bool:
         return self._pauses.holds(name, self._clock.monotonic())

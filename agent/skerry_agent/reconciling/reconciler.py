@@ -8,20 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from skerry_agent.core.gate import Moment, describe_wait, waits
-from skerry_agent.core.plan import (
-    Commit,
-    Key,
-    Life,
-    Modules,
-    World,
-    is_change,
-    is_switching,
-    key_of,
-    plan,
-    target_of,
-)
-from skerry_agent.executor import Executor
+from skerry_agent.core.plan import is_change, is_switching, plan, target_of
+from skerry_agent.core.steps import Commit
+from skerry_agent.core.world import Key, Life, Modules, World, key_of
 from skerry_agent.reconciling.clock import Clock
+from skerry_agent.reconciling.hands import Hands
 from skerry_agent.reconciling.history import History
 from skerry_agent.reconciling.holds import Holds
 from skerry_agent.reconciling.jobs import Jobs
@@ -33,6 +24,7 @@ from skerry_contract.desired import Desired, ModuleSpec, write_time
 from skerry_contract.errors import ExpiredError, NotFoundError, SkerryError
 from skerry_contract.manifest import Window
 from skerry_contract.messages import Event, Failure, Wait
+from skerry_contract.names import Digest
 
 GOLDEN_S = 300.0
 """Seconds that a golden set may take when somebody asks for it."""
@@ -61,25 +53,23 @@ class Reconciler:
     """Brings the modules of this device to what is wanted; for one thread, that of the loop.
 
     Args:
-        executor: Carries orders out and looks at instances.
+        hands: Carries orders out and looks at instances.
         shelf: What lasts longer than the agent.
         jobs: Where long work runs.
         tell: Takes events.
         clock: What time it is.
     """
 
-    def __init__(
-        self, executor: Executor, shelf: Shelf, jobs: Jobs, tell: Tell, clock: Clock
-    ) -> None:
-        self._executor = executor
+    def __init__(self, hands: Hands, shelf: Shelf, jobs: Jobs, tell: Tell, clock: Clock) -> None:
+        self._hands = hands
         self._shelf = shelf
         self._jobs = jobs
         self._tell = tell
         self._clock = clock
         self._history = History(shelf.memory, clock.utc)
-        self._observer = Observer(executor, jobs, clock)
-        self._orders = Orders(executor, jobs, self._observer, self._history, clock)
-        self._judge = Judge(executor, self._observer, self._history, jobs, tell)
+        self._observer = Observer(hands, jobs, clock)
+        self._orders = Orders(hands, jobs, self._observer, self._history, clock)
+        self._judge = Judge(hands, self._observer, self._history, jobs, tell)
         self._desired: Desired | None = None
         self.committed = shelf.memory.committed()
         self.wanted: Modules = self.committed.modules
@@ -159,7 +149,7 @@ class Reconciler:
         key = self._running(module)
         self._jobs.run(
             ("golden", key),
-            lambda: self._executor.prove(key, timeout_s=GOLDEN_S),
+            lambda: self._hands.prove(key, timeout_s=GOLDEN_S),
             done,
             deadline_s=2 * GOLDEN_S,
         )
@@ -187,7 +177,7 @@ class Reconciler:
         specs = self._specs()
         try:
             instances = self._observer.look(specs, now)
-            images = self._executor.images()
+            images = self._hands.images()
         except SkerryError as error:
             # Without eyes nothing is decided; what runs, runs on.
             self.problem = error
@@ -217,7 +207,7 @@ class Reconciler:
         sets = (self.committed.modules, self._desired.modules if self._desired else {})
         return {key_of(name, spec): spec for one in sets for name, spec in one.items()}
 
-    def _world(self, case: Case, images: frozenset[str]) -> World:
+    def _world(self, case: Case, images: frozenset[Digest]) -> World:
         pauses = self._history.pauses
         return World(
             images,

@@ -6,24 +6,9 @@ from itertools import product
 
 import pytest
 
-from skerry_agent.core.plan import (
-    Commit,
-    Discard,
-    Instance,
-    Key,
-    Life,
-    Modules,
-    Prove,
-    Pull,
-    Serve,
-    Start,
-    Step,
-    Stop,
-    World,
-    key_of,
-    plan,
-    target_of,
-)
+from skerry_agent.core.plan import plan, target_of
+from skerry_agent.core.steps import Commit, Discard, Prove, Pull, Serve, Start, Step, Stop
+from skerry_agent.core.world import Instance, Key, Life, Modules, World, key_of
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.manifest import Restart, RunSettings, Update
 from skerry_contract.names import Digest
