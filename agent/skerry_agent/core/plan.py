@@ -208,7 +208,8 @@ class _Stage:
     def waits_for(self, name: str) -> tuple[str, ...]:
         """Return the modules that come first and are on their way, if this one is down."""
         spec = self._current().get(name)
-        if spec is None or any(key.module == name for key in self._world.instances):
+        alive = (k for k, seen in self._world.instances.items() if seen.life is not Life.EXITED)
+        if spec is None or any(key.module == name for key in alive):
             return ()
         return self._first(name, spec)
 

@@ -86,7 +86,7 @@ def reports_of(
         failure = failures.get(key) if state != "serving" else None
         if failure is not None and state in ("pulling", "stopped"):
             state = "failed"
-        waits = rests.get(key, "") if key not in world.instances or state == "failed" else ""
+        waits = rests.get(key, "") if state in ("stopped", "failed") else ""
         reports[name] = ModuleReport(
             spec.image, spec.digest, spec.revision, state, restarts.get(key, 0), failure, waits
         )

@@ -39,6 +39,7 @@ class Watch:
         run: Which run.
         since: Monotonic time in seconds at which it was first seen.
         ready: Whether its host has said, at any time, that ``init()`` has returned.
+        ran: Whether it was seen to run.
         able: Whether its host said so when it was asked last.
         unable_since: Monotonic time since which it is not; at first that of ``since``.
         serving: Whether its host has said that inputs are released.
@@ -53,6 +54,7 @@ class Watch:
     run: str
     since: float
     ready: bool = False
+    ran: bool = False
     able: bool = False
     unable_since: float = field(init=False)
     serving: bool = False

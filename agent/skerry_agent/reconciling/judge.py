@@ -117,7 +117,9 @@ class Judge:
         spec, committed = case.specs[key], case.is_committed(key)
         probe = spec.run.probe
         if instance.life is Life.EXITED:
-            if instance.status == 0 and committed and not may_restart(spec, instance):
+            by_itself = watch.ran or instance.status is not None
+            meant = instance.status == 0 and not may_restart(spec, instance)
+            if committed and (meant or not by_itself):
                 return None
             return self._hands.reason(key, instance.status, ready=watch.ready)
         if instance.life is Life.UNHEALTHY:

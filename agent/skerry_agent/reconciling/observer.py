@@ -45,6 +45,7 @@ class Observer:
         for key, instance in seen.items():
             if key not in self._watches or self._watches[key].run != instance.run:
                 self._watches[key] = Watch(instance.run, now)
+            self._watches[key].ran |= instance.running
             self._ask(key, instance, _probe(specs, key), now)
         for key in self._watches.keys() - seen.keys():
             del self._watches[key]

@@ -29,7 +29,8 @@ from skerry_contract.names import Digest
 GOLDEN_S = 300.0
 """Seconds that a golden set may take when somebody asks for it."""
 SWITCH_S = 120.0
-"""Seconds that a switch may take besides what three attempts of its slowest module take."""
+"""Seconds that a switch may take, from the end of what ran, besides what three attempts of its
+slowest module take."""
 _LONGEST_ROUND_S = 5.0
 """What a round counts for at most: time in which nobody could be asked is not a module's."""
 
@@ -276,10 +277,11 @@ class Reconciler:
         if not is_switching(self.wanted, committed, self.world):
             self._switch_s = None
             return
-        self._switch_s = (self._switch_s or 0.0) + passed_s
+        gap = any(key_of(*pair) not in case.instances for pair in committed.items())
+        self._switch_s = (self._switch_s or 0.0) + (passed_s if gap else 0.0)
         target = target_of(self.wanted, committed, self.world.bad)
         slowest_s = max((spec.run.probe.start_deadline_s for spec in target.values()), default=0)
-        if committed and self._switch_s > SWITCH_S + 3 * slowest_s:
+        if self._switch_s > SWITCH_S + 3 * slowest_s:
             self._judge.give_up(target, case, self._switch_s)
             self._switch_s = None
 
