@@ -69,7 +69,7 @@ class Run:
     status: int | None = None
 
 
-class _Hanging(BaseException):  # noqa: N818 - no error of anybody: the call goes on later
+class _Hanging(BaseException):
     """The engine does not answer, and does not say no."""
 
 
@@ -387,7 +387,7 @@ class SteppedAgent:
 
     def _starts(self, key: Key, spec: ModuleSpec) -> None:
         committed = self.committed.get(key.module)
-        bad = {(one.module, one.revision) for one in self.memory.bad()}
+        bad = {(one.module, one.revision) for one in self.reconciler.history.bad}
         is_committed = committed is not None and key_of(key.module, committed) == key
         assert is_committed or (key.module, key.revision) not in bad, f"{key} is bad"
         assert spec.digest in self.device.held_images, f"{spec.image} is not here"

@@ -1,7 +1,8 @@
 """What failed on this device, how often, and what is not tried again.
 
 Only the bad list is on the disk. The rest is forgotten with the agent: then everything is tried
-once more, at once.
+once more, at once. A verdict counts from the moment it is passed; where the disk has no room for it
+just then, it is written as soon as there is.
 """
 
 import logging
@@ -11,7 +12,7 @@ from datetime import datetime, timedelta
 from skerry_agent.core.pauses import Pauses
 from skerry_agent.core.verdict import is_bad
 from skerry_agent.core.world import Key
-from skerry_agent.reconciling.memory import Memory
+from skerry_agent.reconciling.memory import MAX_BAD, Memory
 from skerry_contract.desired import ModuleSpec, write_time
 from skerry_contract.messages import BadRevision, Failure
 
@@ -31,6 +32,7 @@ class History:
         self._utc = utc
         self.pauses = Pauses()
         self.bad = memory.bad()
+        self._saved = self.bad
         self.restarts: dict[Key, int] = {}
         self.failures: dict[Key, Failure] = {}
         self.rests: dict[Key, str] = {}
@@ -50,11 +52,7 @@ class History:
     def failed(
         self, key: Key, spec: ModuleSpec, failure: Failure, *, committed: bool, now: float
     ) -> bool:
-        """Note a failure of a revision, and return whether it was one too many.
-
-        Raises:
-            NoSpaceError: It was, and could not be remembered.
-        """
+        """Note a failure of a revision, and return whether it was one too many."""
         self._rest(key, self.pauses.failed(key, now))
         self.failures[key] = failure
         if committed:
@@ -66,16 +64,11 @@ class History:
         return bad
 
     def refuse(self, key: Key, spec: ModuleSpec, failure: Failure) -> None:
-        """Never try a revision again, until somebody clears it.
-
-        Raises:
-            NoSpaceError: It could not be remembered.
-        """
+        """Never try a revision again, until somebody clears it."""
         now = write_time(self._utc())
-        self._memory.refuse(
-            BadRevision(key.module, spec.image, spec.digest, key.revision, failure, now)
-        )
-        self.bad = self._memory.bad()
+        bad = BadRevision(key.module, spec.image, spec.digest, key.revision, failure, now)
+        others = [one for one in self.bad if Key(one.module, one.revision) != key]
+        self.bad = tuple([*others, bad][-MAX_BAD:])
         self.failures[key] = failure
 
     def rested(self, key: Key, failure: Failure, now: float) -> float:
@@ -101,18 +94,23 @@ class History:
         self.pauses.passed(("start", key))
 
     def forgive(self, module: str | None = None) -> int:
-        """Try refused revisions again, of one module or of all; return how many there were.
-
-        Raises:
-            NoSpaceError: It could not be remembered; they stay refused.
-        """
+        """Try refused revisions again, of one module or of all; return how many there were."""
         forgiven = [one for one in self.bad if module in (None, one.module)]
-        if forgiven:
-            self._memory.clear_bad(module)
-            self.bad = self._memory.bad()
+        self.bad = tuple(one for one in self.bad if one not in forgiven)
         for one in forgiven:
             key = Key(one.module, one.revision)
             self.pauses.passed(key)
+            self.pauses.passed(("start", key))
             self.failures.pop(key, None)
             log.info("%s %s is tried again", one.module, one.image)
         return len(forgiven)
+
+    def save(self) -> None:
+        """Write down the bad list, if it has changed.
+
+        Raises:
+            NoSpaceError: There is no room; it holds all the same, until the agent ends.
+        """
+        if self.bad != self._saved:
+            self._memory.remember_bad(self.bad)
+            self._saved = self.bad

@@ -63,11 +63,7 @@ class Judge:
         self._tell = tell
 
     def judge(self, case: Case) -> list[Key]:
-        """Note what is wrong, and return the instances that must be stopped for it.
-
-        Raises:
-            NoSpaceError: A verdict could not be remembered.
-        """
+        """Note what is wrong, and return the instances that must be stopped for it."""
         overdue = []
         for key, instance in case.instances.items():
             watch = self._observer.watch(key)
@@ -84,22 +80,14 @@ class Judge:
         return overdue
 
     def fail(self, key: Key, failure: Failure, case: Case) -> None:
-        """Note a failure of a revision, and tell of it.
-
-        Raises:
-            NoSpaceError: The verdict could not be remembered.
-        """
+        """Note a failure of a revision, and tell of it."""
         bad = self._history.failed(
             key, case.specs[key], failure, committed=case.is_committed(key), now=case.now
         )
         self._tell(*failed_event(key, failure, bad=bad))
 
     def give_up(self, target: Modules, case: Case, switch_s: float) -> None:
-        """Refuse what does not serve though the switch to it began ``switch_s`` seconds ago.
-
-        Raises:
-            NoSpaceError: It could not be remembered.
-        """
+        """Refuse what does not serve though the switch to it began ``switch_s`` seconds ago."""
         for name, spec in target.items():
             key = key_of(name, spec)
             seen = case.instances.get(key)

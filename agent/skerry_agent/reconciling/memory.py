@@ -8,7 +8,7 @@ connections, so that a stale last will can be told from a fresh one.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -121,25 +121,13 @@ class Memory:
         """Return the refused revisions, newest last."""
         return self._read(_Bad, "bad.json").bad
 
-    def refuse(self, bad: BadRevision) -> None:
-        """Remember a revision that is not to be tried again.
+    def remember_bad(self, bad: Sequence[BadRevision]) -> None:
+        """Remember which revisions are not to be tried again, newest last, in place of all before.
 
         Raises:
-            NoSpaceError: The disk is full; it may be tried again after a reboot.
+            NoSpaceError: The disk is full; what was remembered before stands.
         """
-        others = [
-            one for one in self.bad() if (one.module, one.revision) != (bad.module, bad.revision)
-        ]
-        self._write(_Bad(tuple([*others, bad][-MAX_BAD:])), "bad.json")
-
-    def clear_bad(self, module: str | None = None) -> None:
-        """Forget the refused revisions, of one module or of all.
-
-        Raises:
-            NoSpaceError: The disk is full; they stay refused.
-        """
-        kept = tuple(one for one in self.bad() if module not in (None, one.module))
-        self._write(_Bad(kept), "bad.json")
+        self._write(_Bad(tuple(bad[-MAX_BAD:])), "bad.json")
 
     def is_asked_to_forgive(self) -> bool:
         """Return whether somebody on the device has asked for the bad list to be cleared."""

@@ -81,6 +81,7 @@ class Reconciler:
         self._last_round = clock.monotonic()
         self._switch_s: float | None = None
         self._told_wait = 0
+        self._has_forgiven = False
 
     # --- what the rest of the agent asks of it ------------------------------------------------
 
@@ -122,11 +123,7 @@ class Reconciler:
         return self._observer.next_look()
 
     def clear_bad(self, module: str | None = None) -> int:
-        """Try refused revisions again, of one module or of all; return how many there were.
-
-        Raises:
-            NoSpaceError: It could not be remembered; they stay refused.
-        """
+        """Try refused revisions again, of one module or of all; return how many there were."""
         return self._history.forgive(module)
 
     def restart(self, module: str) -> None:
@@ -196,12 +193,19 @@ class Reconciler:
             else:
                 self._orders.take(step, self.world, specs, self._failed)
         self._adopt_version()
+        self._save()
 
     def _forgive(self) -> None:
         """Try again what was refused, if somebody on the device has asked for it."""
-        if self._shelf.memory.is_asked_to_forgive():
+        if self._shelf.memory.is_asked_to_forgive() and not self._has_forgiven:
             self._history.forgive()
+            self._has_forgiven = True
+
+    def _save(self) -> None:
+        self._history.save()
+        if self._has_forgiven:
             self._shelf.memory.has_forgiven()
+            self._has_forgiven = False
 
     def _specs(self) -> Mapping[Key, ModuleSpec]:
         """Return every spec that is wanted or committed, by key."""

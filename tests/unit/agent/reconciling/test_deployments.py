@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,7 @@ def test_what_is_tried_for_ever_is_tried_at_growing_pauses(
     agent.want({"a": A2, "b": B1})
     agent.run(6 * 3600, step_s=5)
 
-    pauses = [later - earlier for earlier, later in zip(tries, tries[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
     assert 50 < len(tries) < 200
     assert max(pauses[:3]) < 20 < min(pauses[-5:])
     assert max(pauses) < 330
@@ -239,46 +240,49 @@ def test_a_crash_loop_grows_slower_and_is_forgiven_once_it_serves(
     assert agent.until(lambda: served(device) == {"a": "a:1", "b": "b:1"}, 6)
 
 
+def ends_well(agent: SteppedAgent) -> None:
+    agent.device.crash("a", 0)
+
+
+def crashes(agent: SteppedAgent) -> None:
+    agent.device.crash("a", 1)
+
+
+def hangs(agent: SteppedAgent) -> None:
+    agent.device.hang("a")
+
+
+def loses_power(agent: SteppedAgent) -> None:
+    agent.device.cut_power()
+    agent.boot()
+
+
 @pytest.mark.parametrize(
-    ("restart", "after_0", "after_1", "after_hang", "after_power_cut"),
+    ("restart", "events"),
     [
-        ("never", False, False, False, True),
-        ("on-failure", False, True, False, True),
-        ("on-unhealthy", False, True, True, True),
-        ("always", True, True, True, True),
+        ("never", [loses_power]),
+        ("on-failure", [loses_power, crashes]),
+        ("on-unhealthy", [loses_power, crashes, hangs]),
+        ("always", [loses_power, crashes, hangs, ends_well]),
     ],
 )
+@pytest.mark.parametrize("event", [ends_well, crashes, hangs, loses_power])
 def test_restart_policies(
     device: FakeDevice,
     tmp_path: Path,
     restart: Any,
-    *,
-    after_0: bool,
-    after_1: bool,
-    after_hang: bool,
-    after_power_cut: bool,
+    events: list[Callable[[SteppedAgent], None]],
+    event: Callable[[SteppedAgent], None],
 ) -> None:
-    def cut_power(agent: SteppedAgent) -> None:
-        device.cut_power()
-        agent.boot()
+    agent = SteppedAgent(device, tmp_path)
+    agent.want({"a": spec("a:1", restart=restart)})
+    assert agent.until(agent.is_settled, 60)
+    device.log.clear()
 
-    events: list[tuple[Callable[[SteppedAgent], None], bool]] = [
-        (lambda _: device.crash("a", 0), after_0),
-        (lambda _: device.crash("a", 1), after_1),
-        (lambda _: device.hang("a"), after_hang),
-        (cut_power, after_power_cut),
-    ]
-    for number, (event, runs_again) in enumerate(events):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        device.runs.clear()
-        agent = SteppedAgent(device, folder)
-        agent.want({"a": spec("a:1", restart=restart)})
-        assert agent.until(agent.is_settled, 60)
-        device.log.clear()
-        event(agent)
-        agent.run(120)
-        assert ("start a a:1" in device.log) == runs_again, (restart, number)
+    event(agent)
+    agent.run(120)
+
+    assert ("start a a:1" in device.log) == (event in events)
 
 
 def test_what_has_ended_for_good_is_not_run_again_by_the_next_start_of_the_agent(
@@ -498,7 +502,7 @@ def test_a_lock_ends_with_the_module_that_holds_it(device: FakeDevice, agent: St
     assert agent.holds.current() == ()
 
 
-def test_an_override_lets_the_switch_through(device: FakeDevice, agent: SteppedAgent) -> None:
+def test_an_override_lets_the_switch_through(agent: SteppedAgent) -> None:
     agent.holds.put("hold", "olga", "", 3600)
     agent.holds.put("lock", "b", "", 3600)
     agent.want({"a": A2, "b": B1}, NIGHT)
