@@ -102,11 +102,17 @@ def describe(window: Window) -> str:
 
 def describe_wait(wait: Wait) -> str:
     """Return in words what the switch waits for: ``window 02:00-04:00 UTC``."""
-    if wait.kind in ("window", "clock"):
-        return f"{wait.kind} {wait.reason}" if wait.kind == "window" else wait.reason
-    ends = f" until {wait.until}" if wait.until else ""
-    reason = f": {wait.reason}" if wait.reason else ""
-    return f"{wait.kind} of {wait.owner}{ends}{reason}"
+    if wait.kind == "clock":
+        return wait.reason
+    if wait.kind == "window":
+        return f"window {wait.reason}"
+    return describe_hold(Hold(wait.kind, wait.owner, wait.reason, wait.until))
+
+
+def describe_hold(hold: Hold) -> str:
+    """Return a hold in words: ``hold of olga until 2026-01-31T12:00:00Z: the line runs``."""
+    reason = f": {hold.reason}" if hold.reason else ""
+    return f"{hold.kind} of {hold.owner} until {hold.until}{reason}"
 
 
 def _is_on(window: Window, day: Day) -> bool:

@@ -49,7 +49,8 @@ def at(text: str, *, trusted: bool = True) -> Moment:
     ],
 )
 def test_windows_in_utc(window: tuple[Any, ...], moment: str, *, opens: bool) -> None:
-    assert is_open(Window(*window, zone="utc"), at(moment)) == opens
+    days = window[2] if len(window) > 2 else ()
+    assert is_open(Window(window[0], window[1], days, "utc"), at(moment)) == opens
 
 
 def test_a_window_in_local_time_goes_by_the_device_s_own_zone() -> None:

@@ -447,7 +447,8 @@ def sick(start: World, key: Key) -> bool:
 def test_two_modules_come_to_rest_from_every_pair_of_lives() -> None:
     desired, committed = {"m": B, "n": B_STOP_FIRST}, {"m": A, "n": A}
     keys = [key_of(name, one) for name, one in (("m", A), ("m", B), ("n", A), ("n", B_STOP_FIRST))]
-    for lives in product(LIVES, repeat=4):
+    some = [life for life in LIVES if life not in (UNREADY, exited(0))]
+    for lives in product(some, repeat=4):
         pairs = zip(keys, lives, strict=True)
         now = World(frozenset({A.digest}), {key: one for key, one in pairs if one is not None})
         good: Modules = committed

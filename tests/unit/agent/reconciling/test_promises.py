@@ -19,7 +19,7 @@ from skerry_contract.errors import NotFoundError
 from skerry_contract.manifest import Probe, Window
 from support.fake_device import FakeDevice, Nature, Run, SteppedAgent, spec
 
-SEEDS = 25
+SEEDS = 15
 STORY_S = 900
 REST_S = 3000
 NAMES = ("a", "b", "c")
