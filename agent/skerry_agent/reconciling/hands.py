@@ -1,6 +1,6 @@
 """What reconciling can see of the device, and do to it: the line between deciding and doing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from skerry_agent import host
@@ -29,7 +29,7 @@ class Hands(Protocol):
 
     def status(self, key: Key, probe: Probe) -> host.Status: ...  # noqa: D102
 
-    def begin(self, digests: Iterable[Digest]) -> None: ...  # noqa: D102
+    def begin(self, digests: Sequence[Digest], *, keep: Sequence[Digest]) -> None: ...  # noqa: D102
 
     def pull(self, spec: ModuleSpec) -> None: ...  # noqa: D102
 

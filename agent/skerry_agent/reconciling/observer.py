@@ -58,6 +58,10 @@ class Observer:
         """Return what was heard of an instance that was seen."""
         return self._watches[key]
 
+    def run_of(self, key: Key) -> str:
+        """Return which run of an instance was seen last; empty if none was."""
+        return self._watches[key].run if key in self._watches else ""
+
     def next_look(self) -> float | None:
         """Return the monotonic time at which to look at what starts; None if nothing does."""
         starting = {key for key, one in self._instances.items() if one.life in STARTING}

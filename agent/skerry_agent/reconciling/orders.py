@@ -4,14 +4,14 @@ import logging
 from collections.abc import Callable, Mapping
 
 from skerry_agent.core.steps import Discard, Prove, Pull, Serve, Start, Stop
-from skerry_agent.core.world import Key, Life, World
+from skerry_agent.core.world import Key, Life, Modules, World
 from skerry_agent.reconciling.clock import Clock
 from skerry_agent.reconciling.hands import Hands
 from skerry_agent.reconciling.history import History
 from skerry_agent.reconciling.jobs import Jobs
 from skerry_agent.reconciling.observer import Observer
 from skerry_contract.desired import ModuleSpec
-from skerry_contract.errors import GoldenError, ProbeError, SkerryError
+from skerry_contract.errors import GoldenError, NetworkError, ProbeError, SkerryError
 from skerry_contract.messages import Failure, failure_of, make_failure
 
 log = logging.getLogger(__name__)
@@ -56,9 +56,12 @@ class Orders:
         self._pauses = history.pauses
         self.pull_problem: SkerryError | None = None
 
-    def begin(self, specs: Mapping[str, ModuleSpec]) -> None:
+    def begin(self, wanted: Modules, committed: Modules) -> None:
         """Pull for another set of modules from now on, at once."""
-        self._hands.begin(spec.digest for spec in specs.values())
+        self._hands.begin(
+            [spec.digest for spec in wanted.values()],
+            keep=[spec.digest for spec in committed.values()],
+        )
         self._pauses.passed(BLOBS)
         self.pull_problem = None
 
@@ -100,7 +103,13 @@ class Orders:
             if error is None:
                 self._pauses.passed(BLOBS)
                 return
-            pause_s = self._pauses.failed(BLOBS, self._clock.monotonic())
+            now = self._clock.monotonic()
+            if isinstance(error, NetworkError) and error.advanced:
+                self._pauses.passed(BLOBS)
+            pause_s = self._pauses.failed(BLOBS, now)
+            if isinstance(error, NetworkError) and error.retry_after_s > pause_s:
+                pause_s = error.retry_after_s
+                self._pauses.rest(BLOBS, now + pause_s)
             log.warning("pull: %s; next try in %.1f s", error, pause_s)
 
         if not self._rests(BLOBS):

@@ -4,7 +4,7 @@ What to do is decided in ``core``; what may take long is a job; the executor car
 out. Kept here is only what cannot be seen in the world.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skerry_agent.core.gate import Moment, describe_wait, waits
@@ -21,13 +21,11 @@ from skerry_agent.reconciling.memory import Committed, Memory
 from skerry_agent.reconciling.observer import Observer
 from skerry_agent.reconciling.orders import Orders
 from skerry_contract.desired import Desired, ModuleSpec, write_time
-from skerry_contract.errors import ExpiredError, NotFoundError, SkerryError
+from skerry_contract.errors import ConflictError, ExpiredError, SkerryError
 from skerry_contract.manifest import Window
 from skerry_contract.messages import Event, Failure, Wait
 from skerry_contract.names import Digest
 
-GOLDEN_S = 300.0
-"""Seconds that a golden set may take when somebody asks for it."""
 SWITCH_S = 120.0
 """Seconds that a switch may take, from the end of what ran, besides what three attempts of its
 slowest module take."""
@@ -88,7 +86,7 @@ class Reconciler:
     def want(self, desired: Desired) -> None:
         """Work towards another desired document from now on."""
         self._desired = desired
-        self._orders.begin(desired.modules)
+        self._orders.begin(desired.modules, self.committed.modules)
         self._history.keep_only(self._specs().keys())
         self._switch_s = None
 
@@ -126,41 +124,29 @@ class Reconciler:
         """Try refused revisions again, of one module or of all; return how many there were."""
         return self._history.forgive(module)
 
-    def restart(self, module: str) -> None:
-        """Stop a module in good order; the next rounds start it again.
+    def restart(self, key: Key) -> str:
+        """Stop an instance, so that the next rounds start it again; return which run it was.
 
         Raises:
-            NotFoundError: No such module runs.
+            ConflictError: It is being started or stopped just now, or has gone.
         """
-        key = self._running(module)
+        run = self._observer.run_of(key)
+        if not run or self._jobs.busy(key):
+            raise ConflictError(
+                f"{key.module} is being started or stopped just now", remedy="Send it again."
+            )
         self._history.pauses.passed(key)
         self._orders.stop(key)
+        return run
 
-    def run_golden(self, module: str, done: Callable[[SkerryError | None], None]) -> None:
-        """Run the golden set of a module as it serves; ``done`` is called in the loop.
-
-        Whatever comes of it, the module goes on.
-
-        Raises:
-            NotFoundError: No such module runs.
-        """
-        key = self._running(module)
-        self._jobs.run(
-            ("golden", key),
-            lambda: self._hands.prove(key, timeout_s=GOLDEN_S),
-            done,
-            deadline_s=2 * GOLDEN_S,
+    def serving_run(self, module: str) -> str:
+        """Return which run of a module serves; empty if none does."""
+        serving = (
+            self._observer.run_of(key)
+            for key, one in self.world.instances.items()
+            if key.module == module and one.life is Life.SERVING
         )
-
-    def _running(self, module: str) -> Key:
-        lives = (Life.SERVING, Life.UNREADY, Life.UNHEALTHY, Life.READY, Life.STARTING)
-        for life in lives:
-            for key, seen in self.world.instances.items():
-                if key.module == module and seen.life is life:
-                    return key
-        raise NotFoundError(
-            f"no module {module!r} runs on this device", remedy="See: skerry-agent status"
-        )
+        return next(serving, "")
 
     # --- a round ------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import pytest
 
 from skerry_agent.core.order import comes_before
-from support.fake_device import spec
+from support.stepped_agent import spec
 
 
 @pytest.mark.parametrize(

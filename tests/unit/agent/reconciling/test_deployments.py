@@ -13,10 +13,10 @@ from skerry_agent.core.report import state_of
 from skerry_agent.core.world import Key, key_of
 from skerry_agent.reconciling.reporting import Heading, report
 from skerry_contract.desired import ModuleSpec
-from skerry_contract.errors import ContractError, NotFoundError, SkerryError
+from skerry_contract.errors import ConflictError, ContractError
 from skerry_contract.manifest import Probe, Window
 from skerry_contract.messages import Reported
-from support.fake_device import FakeDevice, Nature, SteppedAgent, spec
+from support.stepped_agent import MemoryDevice, Nature, SteppedAgent, spec
 
 A1, A2, A3 = spec("a:1"), spec("a:2"), spec("a:3")
 B1, B2 = spec("b:1"), spec("b:2")
@@ -24,12 +24,12 @@ FIRST = {"a": A1, "b": B1}
 
 
 @pytest.fixture
-def device() -> FakeDevice:
-    return FakeDevice()
+def device() -> MemoryDevice:
+    return MemoryDevice()
 
 
 @pytest.fixture
-def agent(device: FakeDevice, tmp_path: Path) -> SteppedAgent:
+def agent(device: MemoryDevice, tmp_path: Path) -> SteppedAgent:
     """An agent that has committed a first deployment of two modules."""
     made = SteppedAgent(device, tmp_path)
     made.want(FIRST)
@@ -47,7 +47,7 @@ def kinds(agent: SteppedAgent) -> list[str]:
     return [kind for kind, _ in agent.events]
 
 
-def served(device: FakeDevice) -> dict[str, str]:
+def served(device: MemoryDevice) -> dict[str, str]:
     return device.serving()
 
 
@@ -55,7 +55,7 @@ def served(device: FakeDevice) -> dict[str, str]:
 
 
 def test_a_first_deployment_is_pulled_proven_served_and_committed(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     assert served(device) == {"a": "a:1", "b": "b:1"}
     assert said(agent).phase == "committed"
@@ -63,7 +63,7 @@ def test_a_first_deployment_is_pulled_proven_served_and_committed(
 
 
 def test_what_ran_goes_on_while_the_next_is_pulled_and_proven(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     agent.want({"a": A2, "b": B1})
     agent.run(7)  # the pull takes five seconds, init() two
@@ -71,7 +71,7 @@ def test_what_ran_goes_on_while_the_next_is_pulled_and_proven(
 
     assert agent.until(agent.is_settled, 20)
     assert device.log == [
-        "begin 2",
+        "begin 2, keep 2",
         "pull a:2",
         "start a a:2",
         "stop a a:1",
@@ -82,7 +82,7 @@ def test_what_ran_goes_on_while_the_next_is_pulled_and_proven(
 @pytest.mark.parametrize("ends", ["init raises", "golden fails", "dies", "never ready"])
 @pytest.mark.parametrize("update", ["side-by-side", "stop-first"])
 def test_one_bad_module_returns_all_of_them(
-    device: FakeDevice, agent: SteppedAgent, ends: str, update: str
+    device: MemoryDevice, agent: SteppedAgent, ends: str, update: str
 ) -> None:
     bad = spec("a:2", update=update, probe=Probe(start_deadline_s=20))
     device.natures[bad.digest] = Nature(ends=ends)
@@ -100,7 +100,7 @@ def test_one_bad_module_returns_all_of_them(
 
 
 def test_a_golden_set_that_is_never_answered_is_a_verdict_in_the_end(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     device.natures[A2.digest] = Nature(ends="golden hangs")
     agent.want({"a": A2, "b": B1})
@@ -111,7 +111,7 @@ def test_a_golden_set_that_is_never_answered_is_a_verdict_in_the_end(
 
 
 def test_what_the_engine_refuses_to_start_ends_the_outage_and_not_only_the_attempt(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     refused = spec("a:2", update="stop-first")
     device.natures[refused.digest] = Nature(ends="refused")
@@ -124,7 +124,9 @@ def test_what_the_engine_refuses_to_start_ends_the_outage_and_not_only_the_attem
     assert "cannot be started" in bad.failure.text
 
 
-def test_an_engine_that_is_away_is_nobody_s_fault(device: FakeDevice, agent: SteppedAgent) -> None:
+def test_an_engine_that_is_away_is_nobody_s_fault(
+    device: MemoryDevice, agent: SteppedAgent
+) -> None:
     agent.want({"a": spec("a:2", update="stop-first"), "b": B1})
     assert agent.until(lambda: "a" not in served(device), 60)
     device.engine = "away"
@@ -137,7 +139,7 @@ def test_an_engine_that_is_away_is_nobody_s_fault(device: FakeDevice, agent: Ste
 
 @pytest.mark.parametrize("at_s", [0.0, 4.0, 6.0, 7.5, 9.0])
 def test_an_engine_that_hangs_is_waited_for_no_longer_than_its_deadline(
-    device: FakeDevice, agent: SteppedAgent, at_s: float
+    device: MemoryDevice, agent: SteppedAgent, at_s: float
 ) -> None:
     agent.want({"a": A2, "b": B1})
     agent.run(at_s)
@@ -150,7 +152,7 @@ def test_an_engine_that_hangs_is_waited_for_no_longer_than_its_deadline(
 
 
 def test_a_bad_revision_is_tried_again_once_somebody_says_so(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     device.natures[A2.digest] = Nature(ends="golden fails")
     agent.want({"a": A2, "b": B1})
@@ -164,7 +166,7 @@ def test_a_bad_revision_is_tried_again_once_somebody_says_so(
     assert agent.until(agent.is_settled, 60)
 
 
-def test_a_full_disk_is_told_and_tried_again(device: FakeDevice, agent: SteppedAgent) -> None:
+def test_a_full_disk_is_told_and_tried_again(device: MemoryDevice, agent: SteppedAgent) -> None:
     device.full = True
     agent.want({"a": A2, "b": B1})
     agent.run(30)
@@ -178,11 +180,11 @@ def test_a_full_disk_is_told_and_tried_again(device: FakeDevice, agent: SteppedA
 
 
 def test_what_is_tried_for_ever_is_tried_at_growing_pauses(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     device.network = False
     tries = []
-    device.pull = lambda spec: tries.append(device.now) or FakeDevice.pull(device, spec)  # type: ignore[method-assign,func-returns-value]
+    device.pull = lambda spec: tries.append(device.now) or MemoryDevice.pull(device, spec)  # type: ignore[method-assign,func-returns-value]
     agent.want({"a": A2, "b": B1})
     agent.run(6 * 3600, step_s=5)
 
@@ -197,7 +199,9 @@ def test_what_is_tried_for_ever_is_tried_at_growing_pauses(
 # --- supervision ----------------------------------------------------------------------------------
 
 
-def test_a_crash_is_mended_while_a_pull_never_ends(device: FakeDevice, agent: SteppedAgent) -> None:
+def test_a_crash_is_mended_while_a_pull_never_ends(
+    device: MemoryDevice, agent: SteppedAgent
+) -> None:
     device.natures[A2.digest] = Nature(pull_s=1e9)
     agent.want({"a": A2, "b": B1})
     agent.run(60)
@@ -210,7 +214,7 @@ def test_a_crash_is_mended_while_a_pull_never_ends(device: FakeDevice, agent: St
 
 
 def test_after_a_power_cut_without_a_network_everything_runs_again(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     device.network = False
     device.cut_power()
@@ -220,7 +224,7 @@ def test_after_a_power_cut_without_a_network_everything_runs_again(
 
 
 def test_a_crash_loop_grows_slower_and_is_forgiven_once_it_serves(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     starts = []
     device.log.clear()
@@ -268,7 +272,7 @@ def loses_power(agent: SteppedAgent) -> None:
 )
 @pytest.mark.parametrize("event", [ends_well, crashes, hangs, loses_power])
 def test_restart_policies(
-    device: FakeDevice,
+    device: MemoryDevice,
     tmp_path: Path,
     restart: Any,
     events: list[Callable[[SteppedAgent], None]],
@@ -286,7 +290,7 @@ def test_restart_policies(
 
 
 def test_what_has_ended_for_good_is_not_run_again_by_the_next_start_of_the_agent(
-    device: FakeDevice, tmp_path: Path
+    device: MemoryDevice, tmp_path: Path
 ) -> None:
     agent = SteppedAgent(device, tmp_path)
     agent.want({"a": spec("a:1", restart="on-failure")})
@@ -302,7 +306,7 @@ def test_what_has_ended_for_good_is_not_run_again_by_the_next_start_of_the_agent
 
 
 def test_one_that_is_not_ready_is_reported_and_left_alone(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     [run] = device.alive("a")
     run.unready = True
@@ -316,7 +320,7 @@ def test_one_that_is_not_ready_is_reported_and_left_alone(
 
 
 def test_a_new_version_that_is_not_ready_is_refused(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     newer = spec("a:2", update="stop-first", probe=Probe(start_deadline_s=20))
     agent.want({"a": newer, "b": B1})
@@ -337,18 +341,18 @@ ORDERED = {"alarm": ALARM, "camera": CAMERA, "faces": FACES}
 
 
 @pytest.fixture
-def ordered(device: FakeDevice, tmp_path: Path) -> SteppedAgent:
+def ordered(device: MemoryDevice, tmp_path: Path) -> SteppedAgent:
     made = SteppedAgent(device, tmp_path)
     made.want(ORDERED)
     assert made.until(made.is_settled, 120)
     return made
 
 
-def lines(device: FakeDevice, word: str) -> list[str]:
+def lines(device: MemoryDevice, word: str) -> list[str]:
     return [line.split()[1] for line in device.log if line.startswith(word)]
 
 
-def test_modules_start_in_their_order(device: FakeDevice, ordered: SteppedAgent) -> None:
+def test_modules_start_in_their_order(device: MemoryDevice, ordered: SteppedAgent) -> None:
     assert lines(device, "serve") == ["camera", "faces", "alarm"]
     device.log.clear()
     device.cut_power()
@@ -362,7 +366,9 @@ def test_modules_start_in_their_order(device: FakeDevice, ordered: SteppedAgent)
     assert lines(device, "serve") == ["camera", "faces", "alarm"]
 
 
-def test_one_that_keeps_failing_holds_up_nobody(device: FakeDevice, ordered: SteppedAgent) -> None:
+def test_one_that_keeps_failing_holds_up_nobody(
+    device: MemoryDevice, ordered: SteppedAgent
+) -> None:
     device.natures[CAMERA.digest] = Nature(ends="dies")
     device.cut_power()
     ordered.boot()
@@ -370,7 +376,7 @@ def test_one_that_keeps_failing_holds_up_nobody(device: FakeDevice, ordered: Ste
     assert ordered.until(lambda: set(served(device)) >= {"faces", "alarm"}, 60)
 
 
-def test_modules_stop_in_the_other_order(device: FakeDevice, ordered: SteppedAgent) -> None:
+def test_modules_stop_in_the_other_order(device: MemoryDevice, ordered: SteppedAgent) -> None:
     device.log.clear()
     ordered.want(
         {
@@ -387,7 +393,7 @@ def test_modules_stop_in_the_other_order(device: FakeDevice, ordered: SteppedAge
 @pytest.mark.parametrize("camera", ["side-by-side", "stop-first"])
 @pytest.mark.parametrize("faces", ["side-by-side", "stop-first"])
 def test_no_order_and_strategy_ends_in_a_deadlock(
-    device: FakeDevice, tmp_path: Path, camera: Any, faces: Any
+    device: MemoryDevice, tmp_path: Path, camera: Any, faces: Any
 ) -> None:
     agent = SteppedAgent(device, tmp_path)
     for version in (1, 2):
@@ -401,7 +407,7 @@ def test_no_order_and_strategy_ends_in_a_deadlock(
 
 
 def test_a_circle_that_came_all_the_same_holds_up_nobody(
-    device: FakeDevice, tmp_path: Path
+    device: MemoryDevice, tmp_path: Path
 ) -> None:
     agent = SteppedAgent(device, tmp_path)
     agent.want({"a": spec("a:1", after=("b",)), "b": spec("b:1", after=("a", "gone"))})
@@ -414,7 +420,7 @@ NIGHT = (Window("02:00", "04:00", zone="utc"),)
 
 
 def test_a_hold_holds_back_the_switch_and_nothing_else(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     agent.holds.put("hold", "olga", "the line runs", 3600)
     agent.want({"a": A2, "b": spec("b:2", update="stop-first")})
@@ -436,7 +442,7 @@ def test_a_hold_holds_back_the_switch_and_nothing_else(
     assert said(agent).waits == ()
 
 
-def test_what_is_held_is_looked_after(device: FakeDevice, agent: SteppedAgent) -> None:
+def test_what_is_held_is_looked_after(device: MemoryDevice, agent: SteppedAgent) -> None:
     agent.holds.put("hold", "olga", "", 3600)
     agent.want({"a": A2, "b": B2})
     assert agent.until(lambda: said(agent).phase == "held", 60)
@@ -445,7 +451,7 @@ def test_what_is_held_is_looked_after(device: FakeDevice, agent: SteppedAgent) -
 
 
 def test_a_bad_version_is_told_though_the_switch_is_held(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     device.natures[A2.digest] = Nature(ends="init raises")
     agent.holds.put("hold", "olga", "", 3600)
@@ -454,7 +460,7 @@ def test_a_bad_version_is_told_though_the_switch_is_held(
 
 
 def test_a_hold_ends_with_its_lease_and_survives_the_agent(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     agent.holds.put("hold", "olga", "", 600)
     agent.want({"a": A2, "b": B1})
@@ -468,7 +474,7 @@ def test_a_hold_ends_with_its_lease_and_survives_the_agent(
 
 @pytest.mark.parametrize("jump", [timedelta(days=3650), timedelta(days=-3650)])
 def test_no_jump_of_the_clock_makes_a_lease_longer_or_shorter(
-    device: FakeDevice, agent: SteppedAgent, jump: timedelta
+    device: MemoryDevice, agent: SteppedAgent, jump: timedelta
 ) -> None:
     agent.holds.put("hold", "olga", "", 600)
     device.clock_error = jump
@@ -479,7 +485,7 @@ def test_no_jump_of_the_clock_makes_a_lease_longer_or_shorter(
 
 
 def test_after_a_reboot_a_lease_begins_anew_but_never_passes_its_end(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     agent.holds.put("hold", "olga", "", 600)
     device.step(300)
@@ -490,7 +496,9 @@ def test_after_a_reboot_a_lease_begins_anew_but_never_passes_its_end(
     assert agent.holds.current() == ()
 
 
-def test_a_lock_ends_with_the_module_that_holds_it(device: FakeDevice, agent: SteppedAgent) -> None:
+def test_a_lock_ends_with_the_module_that_holds_it(
+    device: MemoryDevice, agent: SteppedAgent
+) -> None:
     agent.holds.put("lock", "b", "counts coins", 3600)
     agent.want({"a": A2, "b": B1})
     assert agent.until(lambda: said(agent).phase == "held", 60)
@@ -519,7 +527,7 @@ def test_a_lease_has_bounds(agent: SteppedAgent, lease_s: float) -> None:
         agent.holds.put("hold", "olga", "", lease_s)
 
 
-def test_the_switch_waits_for_a_window(device: FakeDevice, agent: SteppedAgent) -> None:
+def test_the_switch_waits_for_a_window(device: MemoryDevice, agent: SteppedAgent) -> None:
     agent.want({"a": A2, "b": B1}, NIGHT)  # it is noon
     assert agent.until(lambda: said(agent).phase == "held", 60)
     assert [wait.reason for wait in said(agent).waits] == ["02:00-04:00 UTC"]
@@ -531,7 +539,7 @@ def test_the_switch_waits_for_a_window(device: FakeDevice, agent: SteppedAgent) 
 
 
 def test_a_switch_that_has_begun_is_ended_though_the_window_closes(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     slow = spec("a:2", update="stop-first")
     device.natures[slow.digest] = Nature(init_s=50)
@@ -545,13 +553,13 @@ def test_a_switch_that_has_begun_is_ended_though_the_window_closes(
     assert device.log.count("start a a:1") == 0
 
 
-def test_a_first_deployment_waits_for_no_window(device: FakeDevice, tmp_path: Path) -> None:
+def test_a_first_deployment_waits_for_no_window(device: MemoryDevice, tmp_path: Path) -> None:
     agent = SteppedAgent(device, tmp_path, NIGHT)
     agent.want({"a": A1}, NIGHT)
     assert agent.until(agent.is_settled, 60)
 
 
-def test_a_return_waits_for_no_window(device: FakeDevice, agent: SteppedAgent) -> None:
+def test_a_return_waits_for_no_window(device: MemoryDevice, agent: SteppedAgent) -> None:
     bad = spec("a:2", update="stop-first")
     device.natures[bad.digest] = Nature(init_s=80, ends="init raises")
     agent.want({"a": bad, "b": B1}, (Window("12:01", "12:02", zone="utc"),))
@@ -562,7 +570,7 @@ def test_a_return_waits_for_no_window(device: FakeDevice, agent: SteppedAgent) -
 
 
 def test_with_a_clock_that_is_behind_no_window_counts_as_open(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     device.clock_error = timedelta(days=-400)
     agent.want({"a": A2, "b": B1}, (Window("00:00", "00:00"),))
@@ -576,40 +584,30 @@ def test_with_a_clock_that_is_behind_no_window_counts_as_open(
 # --- what commands ask for ------------------------------------------------------------------------
 
 
-def test_a_module_is_restarted_when_somebody_asks(device: FakeDevice, agent: SteppedAgent) -> None:
-    agent.asked_to_stop.add("a")
-    agent.reconciler.restart("a")
-    assert agent.until(lambda: "start a a:1" in device.log, 10)
-    assert agent.until(agent.is_settled, 10)
-    with pytest.raises(NotFoundError, match="no module 'z'"):
-        agent.reconciler.restart("z")
-
-
-def test_a_golden_set_is_run_on_a_module_that_serves(
-    device: FakeDevice, agent: SteppedAgent
+def test_a_module_is_restarted_when_somebody_asks(
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
-    answers: list[SkerryError | None] = []
-    agent.reconciler.run_golden("a", answers.append)
-    agent.run(1)
-    device.natures[B1.digest] = Nature(ends="golden fails")
-    agent.reconciler.run_golden("b", answers.append)
-    agent.run(1)
+    key = key_of("a", A1)
+    agent.asked_to_stop.add("a")
+    run = agent.reconciler.restart(key)
+    assert agent.reconciler.serving_run("a") == run
+    with pytest.raises(ConflictError, match="a is being started or stopped"):
+        agent.reconciler.restart(key)
 
-    assert answers[0] is None
-    assert answers[1]
-    assert answers[1].code == "GOLDEN"
-    assert agent.is_settled()
-    assert agent.memory.bad() == ()
+    assert agent.until(lambda: agent.reconciler.serving_run("a") not in ("", run), 20)
+    assert device.log == ["stop a a:1", "start a a:1", "serve a a:1"]
+    with pytest.raises(ConflictError):
+        agent.reconciler.restart(Key("z", "0" * 12))
 
 
 def test_a_name_for_people_may_change_without_a_restart(
-    device: FakeDevice, agent: SteppedAgent
+    device: MemoryDevice, agent: SteppedAgent
 ) -> None:
     renamed: ModuleSpec = replace(A1, image="other:1")
     agent.want({"a": renamed, "b": B1}, NIGHT)
     agent.run(10)
     assert agent.committed["a"].image == "other:1"
-    assert device.log == ["begin 2"]
+    assert device.log == ["begin 2, keep 2"]
 
 
 def test_a_key_says_which_revision_of_which_module() -> None:

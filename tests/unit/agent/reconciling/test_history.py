@@ -10,7 +10,7 @@ from skerry_agent.reconciling.history import History
 from skerry_agent.reconciling.memory import MAX_BAD, Memory
 from skerry_contract.errors import NoSpaceError
 from skerry_contract.messages import make_failure
-from support.fake_device import DiskMemory, FakeDevice, spec
+from support.stepped_agent import DiskMemory, MemoryDevice, spec
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 SPEC = spec("a:1")
@@ -39,7 +39,7 @@ def test_a_verdict_survives_the_agent(tmp_path: Path) -> None:
 
 
 def test_on_a_full_disk_a_verdict_holds_and_is_written_later(tmp_path: Path) -> None:
-    device = FakeDevice(full=True)
+    device = MemoryDevice(full=True)
     memory = DiskMemory(tmp_path, device)
     history = history_of(memory)
     history.refuse(KEY, SPEC, CERTAIN)

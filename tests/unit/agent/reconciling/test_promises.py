@@ -1,7 +1,7 @@
 """What is promised of deployments, held against days on which everything happens.
 
 Each seed is a story: deployments, crashes, hangs, a bad engine, network and disk, restarts, power
-cuts, holds, windows. While it goes on, ``support.fake_device`` checks every order that is given;
+cuts, holds, windows. While it goes on, ``support.stepped_agent`` checks every order that is given;
 once it is over and all is mended, the device must come to rest where it should be.
 """
 
@@ -15,9 +15,9 @@ import pytest
 
 from skerry_agent.core.world import key_of
 from skerry_contract.desired import ModuleSpec
-from skerry_contract.errors import NotFoundError
+from skerry_contract.errors import ConflictError
 from skerry_contract.manifest import Probe, Window
-from support.fake_device import FakeDevice, Nature, Run, SteppedAgent, spec
+from support.stepped_agent import MemoryDevice, Nature, Run, SteppedAgent, spec
 
 SEEDS = 15
 STORY_S = 900
@@ -32,7 +32,7 @@ class Story:
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.chance = random.Random(seed)  # noqa: S311 - repeatable, and no secret
-        self.device = FakeDevice()
+        self.device = MemoryDevice()
         self.agent = SteppedAgent(self.device, folder)
         self.told: list[str] = []
         self._events: list[tuple[int, Callable[[], object]]] = [
@@ -127,10 +127,12 @@ class Story:
         self.agent.reconciler.clear_bad()
 
     def restart_module(self) -> None:
-        name = self.chance.choice(NAMES)
-        self.agent.asked_to_stop.add(name)
-        with suppress(NotFoundError):
-            self.agent.reconciler.restart(name)
+        keys = sorted(self.agent.reconciler.world.instances)
+        if keys:
+            key = self.chance.choice(keys)
+            self.agent.asked_to_stop.add(key.module)
+            with suppress(ConflictError):
+                self.agent.reconciler.restart(key)
 
     def jump(self) -> None:
         self.device.clock_error = timedelta(days=self.chance.choice((-3650, 0, 3650)))
