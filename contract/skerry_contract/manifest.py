@@ -287,6 +287,7 @@ class Manifest:
         modules: What runs there, by the module's name on the device.
         expires_days: Days after which a device that has not installed it yet refuses to.
             What runs already is never stopped by this.
+        agent: Which release of the agent runs there, as ``name:version``; empty for whichever does.
         windows: When devices may go over to it; always, if there is none. Images are pulled and
             proven at any time, and a first deployment, or a return to what ran, waits for none.
     """
@@ -297,6 +298,7 @@ class Manifest:
     schema: Literal[1] = 1
     description: Annotated[str, Text(max_length=1000)] = ""
     expires_days: Annotated[float, Range(0.0001, 3650)] = 30.0
+    agent: ReferenceText | None = None
     windows: Windows = ()
 
 

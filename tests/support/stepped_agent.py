@@ -344,7 +344,7 @@ class SteppedAgent:
             BEGIN + timedelta(days=36_500),
             f"d:{version}",
             modules,
-            windows,
+            windows=windows,
         )
         self.reconciler.want(self._wanted)
 

@@ -18,14 +18,14 @@ from skerry_cloud.database import (
     put,
 )
 from skerry_cloud.deployments import manifest_file
-from skerry_cloud.deployments.choice import Candidate, current, specs
+from skerry_cloud.deployments.choice import Candidate, agent_spec, current, specs
 from skerry_cloud.deployments.policy import check_code_in_models
 from skerry_cloud.fleet.devices import Device, list_devices, require_devices
 from skerry_cloud.fleet.messages import latest
 from skerry_cloud.registry.modules import Module, find_module
 from skerry_cloud.trust import Director
 from skerry_contract import shape
-from skerry_contract.desired import Desired, ModuleSpec
+from skerry_contract.desired import AgentSpec, Desired, ModuleSpec
 from skerry_contract.errors import NotFoundError
 from skerry_contract.manifest import Manifest, Window
 from skerry_contract.names import Reference, parse_reference
@@ -72,19 +72,21 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Meant:
-    """What one device should run; nothing, at first.
+class Meant:
+    """What is meant for a device; by default, nothing.
 
     Attributes:
-        deployment: ``name:version``, or "" for none.
-        days: How long the device may take to install it.
-        modules: What should run, by module name.
+        deployment: ``name:version`` of the deployment.
+        days: How long that may still be installed.
+        modules: What runs.
+        agent: What runs them.
         windows: When it may go over to that.
     """
 
     deployment: str = ""
     days: float = _NOTHING_DAYS
     modules: Mapping[str, ModuleSpec] = field(default_factory=dict)
+    agent: AgentSpec | None = None
     windows: tuple[Window, ...] = ()
 
 
@@ -254,22 +256,25 @@ class Deployments:
             stands = _stands(connection, device)
             if stands == (deployment, platform if deployment else stands[1]):
                 continue
-            meant = _Meant()
+            meant = Meant()
             if chosen:
                 key = (chosen.name, chosen.version)
                 if key not in manifests:
                     manifest = _manifest(connection, chosen)
                     manifests[key] = (manifest, _modules_of(connection, manifest))
                 manifest, modules = manifests[key]
-                wanted = specs(manifest, modules, device=device, platform=platform)
-                meant = _Meant(deployment, manifest.expires_days, wanted, manifest.windows)
+                meant = Meant(
+                    deployment,
+                    manifest.expires_days,
+                    specs(manifest, modules, device=device, platform=platform),
+                    agent_spec(manifest, modules, device=device, platform=platform),
+                    manifest.windows,
+                )
             self._sign(connection, device, platform, meant)
             changed.append(device)
         return changed
 
-    def _sign(
-        self, connection: Connection, device: str, platform: str, meant: _Meant
-    ) -> None:
+    def _sign(self, connection: Connection, device: str, platform: str, meant: Meant) -> None:
         now = moment(self._clock()).replace(microsecond=0)
         version = next_number(connection, "desired", device)
         # Whole seconds are all that a signature holds; rounding down could leave no time at all.
@@ -282,6 +287,7 @@ class Deployments:
             expires,
             meant.deployment,
             meant.modules,
+            meant.agent,
             meant.windows,
         )
         row = {
@@ -317,6 +323,7 @@ def desired_document(connection: Connection, device: str) -> bytes | None:
 
 def _modules_of(connection: Connection, manifest: Manifest) -> dict[str, Module]:
     images = {module.image for module in manifest.modules.values()}
+    images |= {manifest.agent} if manifest.agent is not None else set()
     return {image: find_module(connection, parse_reference(image)) for image in sorted(images)}
 
 
