@@ -1,7 +1,5 @@
 """Models and a scorer as a local web service."""
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +9,7 @@ import requests
 
 from skerry.deploying import Order
 from skerry.inference import Source
-from skerry.local.interpreter import provide
+from skerry.local.interpreter import own_python, provide
 from skerry.local.places import Places
 from skerry.local.ports import free_port
 from skerry.local.record import Record
@@ -23,7 +21,6 @@ from skerry_contract.errors import (
     ManifestError,
     ModelError,
     NetworkError,
-    RuntimeFailedError,
     ScorerError,
 )
 
@@ -140,12 +137,7 @@ def _python(places: Places, order: Order) -> str:
     given = order.source.python
     if given is None:
         return str(provide(order.source.requirements, places.environments, order.say))
-    found = shutil.which(given)
-    if found is None:
-        raise RuntimeFailedError(
-            f"there is no program {given}", remedy="interpreter_path names a Python."
-        )
-    return os.path.abspath(found)  # noqa: PTH100 - resolve() would leave a virtual environment
+    return str(own_python(given))
 
 
 def _port(places: Places, service: LocalService) -> int:

@@ -81,7 +81,7 @@ class Layout:
         host = self.folder / "host" / "skerry_scorer"
         host.parent.mkdir(exist_ok=True)
         host.unlink(missing_ok=True)
-        host.symlink_to(_scorer_host())
+        host.symlink_to(scorer_host())
 
     def leftovers(self, kept: int | None) -> Iterator[Path]:
         """Yield the folders of every generation but ``kept``."""
@@ -119,8 +119,12 @@ def _copy(source: Path, files: tuple[str, ...], target: Path) -> None:
         shutil.copyfile(source / name, place)
 
 
-def _scorer_host() -> Path:
-    """Return the folder of the scorer host's package, which is never imported here."""
+def scorer_host() -> Path:
+    """Return the folder of the scorer host's package, which is never imported here.
+
+    Raises:
+        RuntimeFailedError: It is not installed.
+    """
     found = importlib.util.find_spec("skerry_scorer")
     if found is None or found.origin is None:
         raise RuntimeFailedError(
