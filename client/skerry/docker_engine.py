@@ -108,11 +108,15 @@ class DockerEngine:
         with tempfile.TemporaryDirectory(prefix="skerry-load-") as place:
             target = Target("docker-archive", Path(place, "image.tar"))
             export(api, which, (target,), Output.standard("table"), Choice(platform))
-            self.run("load", "--input", str(target.path), timeout_s=LOAD_S)
-        if label:
-            self.run("tag", name, f"{made.name}:{label}")
-            name = f"{made.name}:{label}"
-        return name
+            said = self.run("load", "--input", str(target.path), timeout_s=LOAD_S)
+        loaded = said.partition("Loaded image: ")[2].strip()
+        if not loaded:
+            raise RuntimeFailedError(f"docker load did not say what it loaded: {said[:200]}")
+        if not label:
+            return loaded
+        labelled = f"{loaded.rpartition(':')[0]}:{label}"
+        self.run("tag", loaded, labelled)
+        return labelled
 
     def _run(self, arguments: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
         try:

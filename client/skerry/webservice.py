@@ -4,7 +4,6 @@
 takes either, so that changing the target means changing the configuration only.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
@@ -35,7 +34,7 @@ ROLLOUT_S = 1800.0
 Show = Callable[[str], object]
 
 
-class Webservice(ABC):
+class Webservice:
     """One thing that is deployed, wherever: of the name, whichever kind it is of, or of a kind.
 
     Args:
@@ -86,11 +85,10 @@ class Webservice(ABC):
         ]
 
     @property
-    @abstractmethod
     def state(self) -> str:
         """What it is like at this moment, in one word."""
+        raise NotImplementedError
 
-    @abstractmethod
     def wait_for_deployment(
         self,
         show_output: bool = False,  # noqa: FBT001, FBT002 - the original's parameter
@@ -102,10 +100,11 @@ class Webservice(ABC):
             SkerryError: It cannot be deployed; the error says why.
             DeadlineError: It takes longer than ``timeout_sec``.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def delete(self) -> None:
         """End it."""
+        raise NotImplementedError
 
     def update_deployment_state(self) -> None:
         """Look how it is; ``state`` does so by itself."""
@@ -134,7 +133,7 @@ class Webservice(ABC):
 
 
 class LocalWebservice(Webservice):
-    """A web service on this machine: a process that outlives who has deployed it.
+    """A web service on this machine: a process, or a container, that outlives who deployed it.
 
     ``state`` is ``deploying``, ``running``, ``failed``, ``unknown`` or ``deleted``.
 
@@ -160,13 +159,17 @@ class LocalWebservice(Webservice):
             self._service.record()
 
     @staticmethod
-    def deploy_configuration(port: int | None = None) -> LocalConfiguration:
+    def deploy_configuration(
+        port: int | None = None, *, container: bool = False
+    ) -> LocalConfiguration:
         """Return the configuration of a web service on this machine.
 
         Args:
             port: TCP port on loopback; a free one unless given.
+            container: Whether it runs in a container of this machine's Docker, on the base that
+                modules have, instead of as a plain process; then a server must build the image.
         """
-        return LocalConfiguration(port)
+        return LocalConfiguration(port, container)
 
     @property
     def state(self) -> str:
@@ -273,7 +276,7 @@ class LocalWebservice(Webservice):
         Args:
             models: Registered models, or paths.
             inference_config: The scorer and its environment.
-            deployment_config: The port.
+            deployment_config: The port; whether it is a container stays as it is.
             wait: Accepted and without effect, as with ``reload``.
             image_config: Refused: an older name of ``inference_config``.
 
@@ -330,6 +333,7 @@ class LocalWebservice(Webservice):
             "entryScript": record.entry_script,
             "source": record.source,
             "python": record.python,
+            "image": record.image,
         }
 
     @property

@@ -21,6 +21,8 @@ from skerry_contract.errors import RuntimeFailedError
 
 MODELS = "azureml-models"
 """Folder of the models, called as in a module."""
+CONTAINER = "in-a-container"
+"""File in the run folder of a host that runs in one."""
 _LEFT_OUT = ("__pycache__", "*.pyc", ".git", ".hg", ".svn", ".venv", MODELS)
 
 
@@ -73,6 +75,8 @@ class Layout:
             shutil.rmtree(folder, ignore_errors=True)
         run_dir.mkdir(parents=True)
         models.mkdir(parents=True)
+        if record.image:
+            (run_dir / CONTAINER).touch()
         _copy(Path(record.source), record.files, code)
         for place, source in record.models.items():
             link = models / place
