@@ -1,6 +1,8 @@
 """Local services in containers of a real engine, with a real image."""
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from skerry.workspace import Workspace
 from skerry_contract.errors import EnvironmentFileError, InitFailedError, UnauthorizedError
 from support.dockerd import Dockerd
 from support.doubler import Doubler
+from support.waiting import eventually
 
 # The first build of a module fetches and compresses a whole base.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -124,8 +127,9 @@ def test_what_a_killed_client_leaves_is_removed(
     service = deployed(ws, config)
     service.wait_for_deployment(timeout_sec=120)
     [host] = processes.find(Places.standard().services / "boats")
-    processes.stop(host, grace_s=0)
-    assert service.state == "failed"
+    os.kill(host.pid, signal.SIGKILL)
+    eventually(lambda: service.state == "failed", within_s=30)
+    assert len(dockerd.docker("ps", "--quiet").split()) == 1
     again = deployed(ws, config)
     again.wait_for_deployment(timeout_sec=120)
     assert ask(dockerd, again)[0] == "ahoy"
