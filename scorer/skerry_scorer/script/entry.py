@@ -32,6 +32,8 @@ MAX_DETAIL_CHARS = 8_000
 MAX_TEXT_CHARS = 1_000
 """Longest one-line description of an exception."""
 
+_PLAIN_TYPES = frozenset({dict, list, str, int, float, bool, tuple, type(None)})
+"""What most scripts return; none of them is a response."""
 _HOST_FOLDER = Path(__file__).parents[1]
 
 
@@ -130,12 +132,18 @@ class Scorer:
             RunFailedError: It raised, or what it returned cannot be written as JSON.
         """
         try:
-            answer = self.answer(self.arguments.of_input(data))
+            call = self.arguments.of_input(data)
         except InputError as error:
             raise RunFailedError(f"{self._script.name}: {error}") from error
-        if not answer.content_type:
-            return self._json_of(answer)
-        return answer.body
+        thread = threading.get_ident()
+        self._begun[thread] = time.monotonic()
+        try:
+            result = self._called("run", call)
+            if _is_response(result):
+                return self._json_of(self._answer_of(result))
+            return self._json(result)
+        finally:
+            del self._begun[thread]
 
     def answer(self, call: Bound) -> Answer:
         """Return what a call of ``run()`` returned, as an answer over HTTP.
@@ -201,13 +209,22 @@ class Scorer:
             raise RunFailedError(text, script_traceback(error)) from error
 
     def _answer_of(self, result: Any) -> Answer:
+        if not _is_response(result):
+            return Answer(200, self._json(result))
         try:
-            if hasattr(result, "get_data") and hasattr(result, "status_code"):
-                return _own_answer(result)
-            return Answer(200, to_json(result))
+            return _own_answer(result)
+        except (TypeError, ValueError) as error:
+            raise self._unwritable(error) from error
+
+    def _json(self, result: Any) -> bytes:
+        try:
+            return to_json(result)
         except (TypeError, ValueError, RecursionError) as error:
-            text = f"{self._script.name}: what run() returned cannot be written as JSON: {error}"
-            raise RunFailedError(text) from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: Exception) -> RunFailedError:
+        text = f"{self._script.name}: what run() returned cannot be written as JSON: {error}"
+        return RunFailedError(text)
 
     def _json_of(self, answer: Answer) -> bytes:
         try:
@@ -225,13 +242,10 @@ def to_json(value: Any) -> bytes:
 
     Raises:
         TypeError: It holds something that JSON has no form for.
-        ValueError: It holds NaN, an infinity, a cycle or half a surrogate pair.
-        RecursionError: It is nested too deeply.
+        ValueError: It holds NaN, an infinity or half a surrogate pair.
+        RecursionError: It is nested too deeply, or holds itself.
     """
-    text = json.dumps(
-        value, default=_plain, allow_nan=False, separators=(",", ":"), ensure_ascii=False
-    )
-    return text.encode()
+    return _JSON.encode(value).encode()
 
 
 def describe(error: BaseException, script: Path) -> str:
@@ -280,8 +294,14 @@ def _function(module: ModuleType, name: str, entry_script: str) -> Callable[...,
     return function
 
 
-def _own_answer(response: Any) -> Answer:
+def _is_response(result: Any) -> bool:
     # AMLResponse, ours or the real one, or any other response of Flask's.
+    if type(result) in _PLAIN_TYPES:
+        return False
+    return hasattr(result, "get_data") and hasattr(result, "status_code")
+
+
+def _own_answer(response: Any) -> Answer:
     status, body = int(response.status_code), response.get_data()
     if not 200 <= status <= 599:
         raise ValueError(f"status {status}: expected one from 200 to 599")
@@ -300,6 +320,17 @@ def _plain(value: Any) -> Any:
         if callable(method):
             return method()
     raise TypeError(f"{type(value).__name__} is not a value of JSON")
+
+
+# Made once: "json.dumps" with options of its own makes an encoder at each call. What holds itself
+# is found by its depth, so no notes are kept of what it is in.
+_JSON = json.JSONEncoder(
+    default=_plain,
+    allow_nan=False,
+    check_circular=False,
+    separators=(",", ":"),
+    ensure_ascii=False,
+)
 
 
 def _is_own(frame: traceback.FrameSummary) -> bool:
