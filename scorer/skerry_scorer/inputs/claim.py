@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from skerry_scorer.forks import keep_private
 from skerry_scorer.inputs.failed import FAILED_FOLDER, FailedFolder
 from skerry_scorer.inputs.under_way import (
     MAX_TOGETHER,
@@ -49,6 +50,13 @@ class ClaimedFolder:
         self._reach = 1
         self._last_trouble = ""
         self.descriptor = -1
+        keep_private(self)
+
+    def close(self) -> None:
+        """Let go of the descriptor in a fork; the lock stays with the host."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
     @property
     def left(self) -> list[bytes]:
@@ -70,9 +78,7 @@ class ClaimedFolder:
         """Let others have the folder."""
         self._note.close()
         self._covered, self._reach = frozenset(), 1
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        self.close()
 
     def begin(self, key: Key, content: bytes = b"", following: Iterable[Noted] = ()) -> None:
         """Note for the next process that this input is being scored, until the next or ``rest``.

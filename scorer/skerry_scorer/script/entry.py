@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from skerry_scorer.azure import finder
+from skerry_scorer.forks import end_if_forked
 from skerry_scorer.http.answers import FAILED_HEADER
 from skerry_scorer.http.wire import Answer
 from skerry_scorer.script.arguments import (
@@ -139,9 +140,10 @@ class Scorer:
         self._begun[thread] = time.monotonic()
         try:
             result = self._called("run", call)
-            if _is_response(result):
-                return self._json_of(self._answer_of(result))
-            return self._json(result)
+            if type(result) in _PLAIN_TYPES:
+                return self._json(result)
+            answer = self._answer_of(result)
+            return answer.body if answer.content_type else self._json_of(answer)
         finally:
             del self._begun[thread]
 
@@ -204,27 +206,32 @@ class Scorer:
     def _called(self, name: str, call: Bound) -> Any:
         try:
             return call()
-        except (Exception, SystemExit) as error:
+        # Signals come to the main thread, so whatever is raised here is the script's own doing.
+        except BaseException as error:
             text = f"{self._script.name}: {name}() raised {describe(error, self._script)}"
             raise RunFailedError(text, script_traceback(error)) from error
+        finally:
+            end_if_forked()
 
     def _answer_of(self, result: Any) -> Answer:
-        if not _is_response(result):
-            return Answer(200, self._json(result))
         try:
-            return _own_answer(result)
-        except (TypeError, ValueError) as error:
+            if _is_response(result):
+                return _own_answer(result)
+        except Exception as error:
             raise self._unwritable(error) from error
+        return Answer(200, self._json(result))
 
     def _json(self, result: Any) -> bytes:
         try:
             return to_json(result)
-        except (TypeError, ValueError, RecursionError) as error:
+        # Objects of the script's may turn themselves into values here, and fail in any way.
+        except Exception as error:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: Exception) -> RunFailedError:
-        text = f"{self._script.name}: what run() returned cannot be written as JSON: {error}"
-        return RunFailedError(text)
+        why = text_of(error) or type(error).__name__
+        name = self._script.name
+        return RunFailedError(f"{name}: what run() returned cannot be written as JSON: {why}")
 
     def _json_of(self, answer: Answer) -> bytes:
         try:
@@ -250,12 +257,20 @@ def to_json(value: Any) -> bytes:
 
 def describe(error: BaseException, script: Path) -> str:
     """Return an exception in one line: type, text, and the line of ``script`` that it came by."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    text = " ".join(text.split())
+    said = " ".join(text_of(error)[: 4 * MAX_TEXT_CHARS].split())
+    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(script)]
     where = f" ({script.name}:{lines[-1]})" if lines else ""
     return text[: MAX_TEXT_CHARS - len(where)] + where
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an exception says; one may fail even in that."""
+    try:
+        return str(error)
+    except Exception as failed:  # noqa: BLE001 - the script's own class may do anything
+        return f"(its text cannot be had: {type(failed).__name__})"
 
 
 def script_traceback(error: BaseException) -> str:
