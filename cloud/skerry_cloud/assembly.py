@@ -1,7 +1,8 @@
 """Build the parts of a server and connect them; nothing runs yet when ``assemble`` returns."""
 
+import importlib.util
 import json
-import os
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Any
 from skerry_cloud import space
 from skerry_cloud.api.services import Identification, Services
 from skerry_cloud.blobs import BlobStore
+from skerry_cloud.blobs.s3.cache import Cache
+from skerry_cloud.blobs.s3.uses import BlobUses
 from skerry_cloud.broker import TlsFiles
 from skerry_cloud.builds import Builds, Compile
 from skerry_cloud.database import Database
@@ -18,7 +21,9 @@ from skerry_cloud.deployments.choice import host_platform
 from skerry_cloud.deployments.platforms import PlatformWatch
 from skerry_cloud.deployments.service import Deployments, Fleet
 from skerry_cloud.durable import write_durably
+from skerry_cloud.fleet.commands import Commands, asked
 from skerry_cloud.fleet.devices import Devices
+from skerry_cloud.ingest.gaps import Gaps
 from skerry_cloud.ingest.retention import Retention
 from skerry_cloud.ingest.store import Store
 from skerry_cloud.ingest.worker import Ingest
@@ -34,6 +39,9 @@ from skerry_cloud.tokens import hash_token, provide_token
 from skerry_cloud.trust import provide_director
 from skerry_cloud.uploads import Uploads
 from skerry_contract.envelope import Trust
+from skerry_contract.errors import ContractError
+
+log = logging.getLogger(__name__)
 
 CompileWith = Callable[[BlobStore, Path], Compile]
 """Makes the compiler, from the blob store and a folder for its caches."""
@@ -87,6 +95,7 @@ class Parts:
         self.services.publisher.stop(within_s=within_s)
         self._link.stop()
         self.services.builds.stop(within_s=within_s)
+        self.services.blobs.close()
         self._database.close()
 
 
@@ -106,10 +115,10 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
         else Database(settings.database_url)
     )
     director = provide_director(data / "keys")
-    blobs = BlobStore(data / "blobs")
-    publisher = Publisher(database, fleet.id)
+    blobs = open_blobs(settings, database)
+    publisher = Publisher(database, fleet.id, time.time)
     deployments = Deployments(database, director, fleet, publisher.announce, time.time)
-    ingest = _ingest(settings, database, deployments)
+    ingest = _ingest(settings, database, deployments, publisher)
     link = Link(place.messaging.address, fleet.id, ingest.take, publisher.announce_all, time.time)
     token = provide_token(data / "admin-token")
     sweep = Sweep(database, blobs, grace_s=settings.options.blob_grace_s, clock=time.time)
@@ -122,11 +131,12 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
         builds=Builds(database, blobs, compile_with(blobs, data / "caches"), sweep, time.time),
         devices=Devices(database, place.messaging.accounts, time.time),
         deployments=deployments,
+        commands=Commands(database, director, fleet.id, publisher.announce, blobs, time.time),
         telemetry=Telemetry(database),
+        gaps=Gaps(database, time.time),
         ingest=ingest,
         publisher=publisher,
         identification=_identification(place, director.trust, token),
-        blobs_answer=lambda: os.access(data / "blobs", os.W_OK),
         disk_has_room=lambda: space.has_room(data),
         broker_answers=lambda: link.ready,
     )
@@ -159,13 +169,48 @@ def device_file(place: Place) -> Mapping[str, Any]:
     }
 
 
-def _ingest(settings: Settings, database: Database, deployments: Deployments) -> Ingest:
+def open_blobs(settings: Settings, database: Database) -> BlobStore:
+    """Return the store of blobs, in the data folder or in a bucket.
+
+    Raises:
+        ContractError: What speaks to object stores is not installed.
+        ObjectStoreError: The object store does not answer, or refuses what the server needs.
+    """
+    folder, bucket = settings.data / "blobs", settings.bucket
+    if bucket is None:
+        return BlobStore(folder)
+    if importlib.util.find_spec("botocore") is None:
+        raise ContractError(
+            "what speaks to object stores is not installed",
+            ("blobs",),
+            subject="settings",
+            remedy="Run pip install 'skerry[s3]'.",
+        )
+    from skerry_cloud.blobs.s3.backend import open_backend  # noqa: PLC0415 - needs an extra
+
+    if (folder / "sha256").exists():
+        log.warning("the blobs in %s are not read any more: they are to be in %s", folder, bucket)
+    options = settings.options
+    cache = Cache(settings.data / "caches" / "blobs", options.blob_cache_mb * 1024 * 1024)
+    uses = BlobUses(database, time.time)
+    return BlobStore(folder, open_backend(bucket, cache, uses, grace_s=options.blob_grace_s))
+
+
+def _ingest(
+    settings: Settings, database: Database, deployments: Deployments, publisher: Publisher
+) -> Ingest:
     options = settings.options
     retention = Retention(
         database, rows=options.telemetry_rows, size_bytes=options.telemetry_mb * 1024 * 1024
     )
     watch = PlatformWatch(database, deployments, time.time)
-    return Ingest(options.fleet, Store(database, time.time), retention, watch.look)
+
+    def connected(platforms: Mapping[str, str]) -> None:
+        watch.look(platforms)
+        # Whoever says what it is has just connected: the broker may have lost what it was asked.
+        publisher.announce(asked(database, platforms, time.time()))
+
+    return Ingest(options.fleet, Store(database, time.time), retention, connected)
 
 
 def _identification(place: Place, trust: Trust, token: str) -> Identification:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from skerry_cloud.blobs import BlobStore, Stored
 from skerry_cloud.clock import Clock
 from skerry_cloud.compiler.reports import reports_named
-from skerry_cloud.database import Database, builds, model_files, models, module_images
+from skerry_cloud.database import Database, builds, commands, model_files, models, module_images
 from skerry_cloud.registry.referrers import referrers_of
 from skerry_contract.errors import SkerryError
 
@@ -49,8 +49,13 @@ class Sweep:
         except (SkerryError, OSError, ValueError, KeyError) as error:
             log.error("no unneeded blobs are removed: %s", error)  # noqa: TRY400 (its text says it all)
             return 0
-        doomed = unneeded(self._blobs.stored(), needed, before)
-        freed = sum(self._blobs.delete_unused(digest, before) for digest in doomed)
+        freed = 0
+        try:
+            for digest in unneeded(self._blobs.stored(), needed, before):
+                freed += self._blobs.delete_unused(digest, before)
+            self._blobs.tidy()
+        except SkerryError as error:
+            log.error("the rest is removed next time: %s", error)  # noqa: TRY400 (as above)
         if freed:
             log.info("removed blobs that nothing needs: %d bytes", freed)
         return freed
@@ -63,6 +68,8 @@ def unneeded(stored: Iterable[Stored], needed: Collection[str], before: float) -
 
 def _needed(connection: Connection, blobs: BlobStore) -> set[str]:
     needed = set(connection.scalars(select(model_files.c.digest)))
+    bundles = select(commands.c.bundle).where(commands.c.bundle.is_not(None))
+    needed.update(one for one in connection.scalars(bundles) if one)
     for more in connection.scalars(select(models.c.more)):
         samples = (more.get(name) for name in ("sample_input", "sample_output"))
         needed.update(sample["digest"] for sample in samples if sample)

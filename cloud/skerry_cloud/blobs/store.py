@@ -1,63 +1,27 @@
-"""Content-addressed bytes in a folder: ``sha256/ab/abcdef…``.
-
-A blob is written beside, synced and renamed, so that a name that exists always has all of its
-bytes, after a power cut too. Nothing is ever changed in place: readers need no lock, and two
-writers of the same bytes do not disturb each other.
-"""
+"""The store of blobs: what is written is hashed on the way, and has its name only as a whole."""
 
 import fcntl
 import hashlib
 import os
 import tempfile
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from skerry_cloud import space
-from skerry_contract.errors import DigestError, NoSpaceError, NotFoundError
+from skerry_cloud.blobs.backend import (
+    CHUNK,
+    MAX_BLOB_BYTES,
+    Backend,
+    Blob,
+    Readable,
+    Stored,
+    missing,
+)
+from skerry_cloud.blobs.folder import FolderBackend
+from skerry_contract.errors import DigestError, NoSpaceError
 from skerry_contract.names import Digest, check_digest
-
-CHUNK = 1024 * 1024
-"""Bytes that are read, hashed and written at once."""
-MAX_BLOB_BYTES = 64 * 1024**3
-"""Largest blob that is taken unless the caller says otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """What was stored.
-
-    Attributes:
-        digest: Content address.
-        size: Length in bytes.
-    """
-
-    digest: Digest
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A blob that lies in the store.
-
-    Attributes:
-        digest: Content address.
-        used: When it was last stored or asked for, in seconds since 1970.
-    """
-
-    digest: Digest
-    used: float
-
-
-class Readable(Protocol):
-    """Anything that gives bytes, as an open file does."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return at most ``size`` bytes, and none at the end."""
-        ...
 
 
 class BlobWriter:
@@ -92,36 +56,32 @@ class BlobWriter:
 
 
 class BlobStore:
-    """Blobs below one folder, which is made if it is not there.
+    """Blobs, wherever they lie; what is being written lies below a folder of this machine.
 
     What an earlier process left half written is removed; what another process is writing at this
-    moment is left alone.
+    moment is left alone. Where the blobs lie elsewhere, every method may raise ObjectStoreError.
 
     Args:
-        root: The folder; nothing else may write to it.
+        root: The folder, made if it is not there; nothing else may write to it.
+        backend: Where finished blobs lie; the same folder unless told otherwise.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, backend: Backend | None = None) -> None:
         self._root = root
         self._writing = root / "writing"
-        # Who was told that a blob is here can count on it: no sweep is between look and touch.
-        self._sweeping = threading.Lock()
         self._writing.mkdir(parents=True, exist_ok=True)
+        self._backend: Backend = backend or FolderBackend(root)
         for leftover in self._writing.iterdir():
             _remove_if_abandoned(leftover)
 
-    def path(self, digest: str) -> Path:
-        """Return where ``digest`` lies or would lie.
-
-        Raises:
-            NameInvalidError: It is no digest.
-        """
-        hexdigits = check_digest(digest).removeprefix("sha256:")
-        return self._root / "sha256" / hexdigits[:2] / hexdigits
+    @property
+    def place(self) -> str:
+        """What the place of the blobs is called when it does not answer."""
+        return self._backend.place
 
     def has(self, digest: str) -> bool:
         """Return whether the blob is here, whole; asking counts as use."""
-        return self._touch(self.path(digest))
+        return self._backend.use(Digest(check_digest(digest)))
 
     def size(self, digest: str) -> int:
         """Return the length of a blob in bytes.
@@ -129,21 +89,36 @@ class BlobStore:
         Raises:
             NotFoundError: It is not here.
         """
-        try:
-            return self.path(digest).stat().st_size
-        except FileNotFoundError as error:
-            raise _missing(digest) from error
+        size = self._backend.find(Digest(check_digest(digest)))
+        if size is None:
+            raise missing(digest)
+        return size
 
     def open(self, digest: str) -> BinaryIO:
         """Open a blob for reading; it can be read to its end even if it is deleted meanwhile.
 
         Raises:
             NotFoundError: It is not here.
+            DigestError: Its bytes are not what they were.
         """
-        try:
-            return self.path(digest).open("rb")
-        except FileNotFoundError as error:
-            raise _missing(digest) from error
+        return self._backend.open(Digest(check_digest(digest)))
+
+    def file(self, digest: str) -> AbstractContextManager[Path]:
+        """Give a blob as a file of this machine, to be read or linked to while the block lasts.
+
+        Raises:
+            NotFoundError: It is not here.
+            DigestError: Its bytes are not what they were.
+        """
+        return self._backend.file(Digest(check_digest(digest)))
+
+    def pieces(self, digest: str, first: int, size: int) -> Iterator[bytes]:
+        """Yield ``size`` bytes of a blob from byte ``first`` on, for somebody who verifies them.
+
+        Raises:
+            NotFoundError: It is not here; raised at once and not by the first step.
+        """
+        return self._backend.pieces(Digest(check_digest(digest)), first, size)
 
     def read(self, digest: str, *, limit: int) -> bytes:
         """Return all bytes of a blob of at most ``limit`` bytes.
@@ -152,11 +127,10 @@ class BlobStore:
             NotFoundError: It is not here.
             NoSpaceError: It is larger than ``limit``.
         """
-        with self.open(digest) as file:
-            data = file.read(limit + 1)
-        if len(data) > limit:
+        if self.size(digest) > limit:
             raise NoSpaceError(f"{digest} has more than the {limit} bytes allowed for it")
-        return data
+        with self.open(digest) as file:
+            return file.read()
 
     def put(
         self,
@@ -212,48 +186,35 @@ class BlobStore:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)
 
-    def adopt(self, path: Path, digest: Digest) -> None:
+    def adopt(self, path: Path, blob: Blob) -> None:
         """Make a finished file of this disk a blob; its bytes were verified by the caller.
 
         Raises:
             OSError: It could not be done; the file is as it was.
         """
-        if self._touch(self.path(digest)):
-            path.unlink()
-            return
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            self._name(handle, path, digest)
-        finally:
-            os.close(handle)
-
-    def delete(self, digest: str) -> None:
-        """Remove a blob; removing what is not here is harmless."""
-        self.path(digest).unlink(missing_ok=True)
+        if not self._backend.use(blob.digest):
+            self._backend.take(path, blob)
+        path.unlink(missing_ok=True)
 
     def stored(self) -> Iterator[Stored]:
         """Yield every blob that is here; those that come or go meanwhile may be left out."""
-        for path in (self._root / "sha256").glob("??/*"):
-            with suppress(FileNotFoundError):
-                yield Stored(Digest(f"sha256:{path.name}"), path.stat().st_mtime)
+        return self._backend.stored()
 
     def delete_unused(self, digest: str, before: float) -> int:
         """Remove a blob unless it was used since ``before``; return how many bytes that freed."""
-        path = self.path(digest)
-        with self._sweeping, suppress(FileNotFoundError):
-            found = path.stat()
-            if found.st_mtime < before:
-                path.unlink()
-                return found.st_size
-        return 0
+        return self._backend.delete_unused(Digest(check_digest(digest)), before)
 
-    def _touch(self, path: Path) -> bool:
-        with self._sweeping:
-            try:
-                os.utime(path)
-            except FileNotFoundError:
-                return False
-        return True
+    def tidy(self) -> None:
+        """Remove what interrupted writers left behind elsewhere."""
+        self._backend.tidy()
+
+    def answers(self) -> bool:
+        """Tell whether blobs can be read and written at this moment."""
+        return self._backend.answers()
+
+    def close(self) -> None:
+        """Let go of whatever is held open."""
+        self._backend.close()
 
     def _keep(self, file: BinaryIO, temporary: Path, blob: Blob, expected: Digest | None) -> None:
         if expected is not None and blob.digest != expected:
@@ -261,37 +222,15 @@ class BlobStore:
                 f"{blob.size} bytes that should be {expected} are {blob.digest}",
                 remedy="Send them again; they changed on the way, or while they were read.",
             )
-        if self._touch(self.path(blob.digest)):
-            return
-        file.flush()
-        self._name(file.fileno(), temporary, blob.digest)
-
-    def _name(self, handle: int, temporary: Path, digest: Digest) -> None:
-        target = self.path(digest)
-        os.fchmod(handle, 0o444)
-        os.fsync(handle)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.replace(target)
-        for folder in (target.parent, target.parent.parent):
-            _sync_folder(folder)
+        if not self._backend.use(blob.digest):
+            file.flush()
+            self._backend.take(temporary, blob)
 
 
 def _chunks(source: bytes | Readable) -> Iterable[bytes]:
     if isinstance(source, bytes):
         return [source]
     return iter(lambda: source.read(CHUNK), b"")
-
-
-def _missing(digest: str) -> NotFoundError:
-    return NotFoundError(f"there is no blob {digest}")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _locked_file(folder: Path) -> tuple[BinaryIO, Path]:
