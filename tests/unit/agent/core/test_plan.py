@@ -6,24 +6,9 @@ from itertools import product
 
 import pytest
 
-from skerry_agent.core.plan import (
-    Commit,
-    Discard,
-    Instance,
-    Key,
-    Life,
-    Modules,
-    Prove,
-    Pull,
-    Serve,
-    Start,
-    Step,
-    Stop,
-    World,
-    key_of,
-    plan,
-    target_of,
-)
+from skerry_agent.core.plan import plan, target_of
+from skerry_agent.core.steps import Commit, Discard, Prove, Pull, Serve, Start, Step, Stop
+from skerry_agent.core.world import RELEASED, Instance, Key, Life, Modules, World, key_of
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.manifest import Restart, RunSettings, Update
 from skerry_contract.names import Digest
@@ -35,12 +20,12 @@ def spec(letter: str, update: Update = "side-by-side", restart: Restart = "alway
 
 
 A, B, C = spec("a"), spec("b"), spec("c")
-B_STOP_FIRST, A_NEVER, A_ON_FAILURE = (
-    spec("b", "stop-first"),
-    spec("a", restart="never"),
-    spec("a", restart="on-failure"),
-)
+B_STOP_FIRST = spec("b", "stop-first")
+A_NEVER = spec("a", restart="never")
+A_ON_FAILURE = spec("a", restart="on-failure")
+A_ON_UNHEALTHY = spec("a", restart="on-unhealthy")
 STARTING, READY, SERVING = Instance(Life.STARTING), Instance(Life.READY), Instance(Life.SERVING)
+UNREADY = Instance(Life.UNREADY)
 PROVEN, UNHEALTHY = Instance(Life.READY, proven=True), Instance(Life.UNHEALTHY)
 
 
@@ -57,12 +42,16 @@ def row(
     *pairs: tuple[ModuleSpec, Instance],
     bad: tuple[ModuleSpec, ...] = (),
     resting: tuple[ModuleSpec, ...] = (),
+    held: bool = False,
+    tried: tuple[ModuleSpec, ...] = (),
 ) -> World:
     return World(
         frozenset(one.digest for one in images),
         {k(one): instance for one, instance in pairs},
         frozenset(map(k, bad)),
         frozenset(map(k, resting)),
+        held=held,
+        tried=frozenset(map(k, tried)),
     )
 
 
@@ -182,6 +171,95 @@ def row(
             [Start(k(A), A)],
             id="stop first: bad, return",
         ),
+        # held
+        pytest.param(
+            B, A, row((A,), (A, SERVING), held=True), [Pull("m", B)], id="held: pull all the same"
+        ),
+        pytest.param(
+            B,
+            A,
+            row((A, B), (A, SERVING), held=True),
+            [Start(k(B), B)],
+            id="held: try",
+        ),
+        pytest.param(
+            B, A, row((A, B), (A, SERVING), (B, PROVEN), held=True), [], id="held: no switch"
+        ),
+        pytest.param(
+            B,
+            A,
+            row((A, B), (A, SERVING), (B, PROVEN), held=True, tried=(B,)),
+            [Stop(k(B))],
+            id="held: what was tried gives its memory back",
+        ),
+        pytest.param(B, A, row((A, B), (A, SERVING), held=True, tried=(B,)), [], id="held: wait"),
+        pytest.param(
+            B,
+            A,
+            row((A, B), (A, SERVING), tried=(B,)),
+            [Start(k(B), B)],
+            id="no longer held: try again beside the old",
+        ),
+        pytest.param(
+            B_STOP_FIRST,
+            A,
+            row((A, B_STOP_FIRST), (A, SERVING), held=True),
+            [],
+            id="held: no stop",
+        ),
+        pytest.param(
+            B_STOP_FIRST,
+            A,
+            row((A, B_STOP_FIRST), (B_STOP_FIRST, STARTING), held=True),
+            [Start(k(A), A), Stop(k(B_STOP_FIRST))],
+            id="held: a switch that was broken off is taken back",
+        ),
+        pytest.param(
+            B,
+            A,
+            row((A, B), (B, SERVING), held=True),
+            [Commit({"m": B})],
+            id="held: too late",
+        ),
+        pytest.param(A, A, row((A,), held=True), [Start(k(A), A)], id="held: supervise"),
+        pytest.param(
+            B,
+            A,
+            row((A, B), (B, SERVING), bad=(B,), held=True),
+            [Stop(k(B)), Start(k(A), A)],
+            id="held: return all the same",
+        ),
+        # restart policies and readiness
+        pytest.param(
+            A_NEVER,
+            A_NEVER,
+            row((A_NEVER,), (A_NEVER, exited(None))),
+            [Start(k(A_NEVER), A_NEVER)],
+            id="policy never: start what a power cut ended",
+        ),
+        pytest.param(
+            A_ON_FAILURE,
+            A_ON_FAILURE,
+            row((A_ON_FAILURE,), (A_ON_FAILURE, UNHEALTHY)),
+            [],
+            id="policy on-failure: leave what hangs",
+        ),
+        pytest.param(
+            A_ON_UNHEALTHY,
+            A_ON_UNHEALTHY,
+            row((A_ON_UNHEALTHY,), (A_ON_UNHEALTHY, UNHEALTHY)),
+            [Stop(k(A_ON_UNHEALTHY))],
+            id="policy on-unhealthy: stop what hangs",
+        ),
+        pytest.param(A, A, row((A,), (A, UNREADY)), [], id="unready: leave"),
+        pytest.param(B, A, row((A, B), (B, UNREADY)), [], id="unready: no commit"),
+        pytest.param(
+            B,
+            A,
+            row((A, B), (A, SERVING), (B, READY), resting=(B,)),
+            [],
+            id="update: golden set unanswered, pause",
+        ),
         # removal
         pytest.param(None, A, row((A,), (A, SERVING)), [Stop(k(A))], id="unwanted: stop"),
         pytest.param(None, A, row((A,)), [Commit({})], id="unwanted: commit"),
@@ -232,6 +310,7 @@ LIVES: list[Instance | None] = [
     READY,
     PROVEN,
     SERVING,
+    UNREADY,
     UNHEALTHY,
     exited(0),
     exited(1),
@@ -275,7 +354,7 @@ def apply(step: Step, before: World, committed: Modules) -> tuple[World, Modules
 def settle(before: World) -> World:
     """Let every ``init()`` return."""
     lives = {
-        key: READY if instance.life is Life.STARTING else instance
+        key: {Life.STARTING: READY, Life.UNREADY: SERVING}.get(instance.life, instance)
         for key, instance in before.instances.items()
     }
     return replace(before, instances=lives)
@@ -321,6 +400,34 @@ def test_no_step_breaks_a_promise(desired: ModuleSpec | None, committed: ModuleS
                     pass
 
 
+@pytest.mark.parametrize("desired", [B, B_STOP_FIRST, None])
+def test_nothing_that_serves_makes_room_while_the_switch_is_held(
+    desired: ModuleSpec | None,
+) -> None:
+    new = k(desired) if desired else None
+    for start in every_world():
+        begun = new in start.instances and start.instances[new].life in RELEASED if new else False
+        if begun or new in start.bad:
+            continue
+        held = replace(start, held=True)
+        for step in plan(modules(desired), {"m": A}, held):
+            assert step != Stop(k(A)) or sick(start, k(A)), start
+            assert not isinstance(step, Commit) or desired is None, start
+
+
+def test_what_is_held_comes_to_rest_too() -> None:
+    for start in every_world():
+        now, good, tried = start, modules(A), frozenset({k(B)})
+        if k(A) in start.bad:
+            continue
+        for _ in range(16):
+            now = replace(now, held=True, tried=tried)
+            for step in plan(modules(B), good, now):
+                now, good = apply(step, now, good)
+            now = settle(now)
+        assert plan(modules(B), good, now) == (), start
+
+
 def a_successor_is_ready(start: World, target: Modules) -> bool:
     new = target.get("m")
     if new is None:
@@ -330,7 +437,7 @@ def a_successor_is_ready(start: World, target: Modules) -> bool:
     candidate = start.instances.get(key_of("m", new))
     if new.run.update == "stop-first":
         return True
-    return candidate is not None and (candidate.proven or candidate.life is Life.SERVING)
+    return candidate is not None and (candidate.proven or candidate.life in RELEASED)
 
 
 def sick(start: World, key: Key) -> bool:
@@ -340,7 +447,8 @@ def sick(start: World, key: Key) -> bool:
 def test_two_modules_come_to_rest_from_every_pair_of_lives() -> None:
     desired, committed = {"m": B, "n": B_STOP_FIRST}, {"m": A, "n": A}
     keys = [key_of(name, one) for name, one in (("m", A), ("m", B), ("n", A), ("n", B_STOP_FIRST))]
-    for lives in product(LIVES, repeat=4):
+    some = [life for life in LIVES if life not in (UNREADY, exited(0))]
+    for lives in product(some, repeat=4):
         pairs = zip(keys, lives, strict=True)
         now = World(frozenset({A.digest}), {key: one for key, one in pairs if one is not None})
         good: Modules = committed
