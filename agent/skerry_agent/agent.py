@@ -37,6 +37,8 @@ from skerry_agent.telling.modules import LoopModules
 from skerry_agent.telling.outbox import Outbox
 from skerry_agent.telling.teller import Teller, now_text
 from skerry_agent.telling.uplink import Uplink
+from skerry_agent.updating.releases import Releases
+from skerry_agent.updating.updater import Sight, Updater, Ways
 from skerry_contract import shape, topics
 from skerry_contract.desired import Desired
 from skerry_contract.envelope import check_fresh, verify
@@ -78,6 +80,8 @@ class Parts:
         inbox: Desired documents that come in.
         meter: Counts what crosses the network.
         platform: OCI platform of this machine.
+        releases: Releases of the agent on this device.
+        release: The one that runs; None where no launcher started it.
     """
 
     home: Home
@@ -90,6 +94,8 @@ class Parts:
     inbox: Inbox
     meter: DataMeter
     platform: str
+    releases: Releases
+    release: str | None
 
 
 class Agent:
@@ -111,6 +117,8 @@ class Agent:
         )
         self._calls = Calls(self._woken.set)
         self._commander = self._make_commander()
+        ways = Ways(parts.executor.fetch_agent, self._tell, self._reconciler.condemn)
+        self._updater = Updater(parts.releases, parts.release, ways, self._jobs)
         self.restarts = False
         self._refusal: SkerryError | None = None
         self._full: NoSpaceError | None = None
@@ -155,7 +163,7 @@ class Agent:
         self._jobs.collect()
         self._calls.answer()
         before, self._full = self._full, None
-        for work in (self._take_desired, self._reconcile, self._command):
+        for work in (self._take_desired, self._update, self._reconcile, self._command):
             try:
                 work()
             except NoSpaceError as error:
@@ -165,6 +173,21 @@ class Agent:
             log.warning("%s", self._full)
         self._report()
         self._beat(time.monotonic())
+
+    def _update(self) -> None:
+        """See to the agent itself, before anything that may need the agent that is wanted."""
+        reconciler = self._reconciler
+        self._updater.want(reconciler.desired.agent if reconciler.desired else None)
+        sight = Sight(
+            linked=self._uplink.connected_s() > 0,
+            serving=reconciler.serving(),
+            held=any(wait.kind != "agent" for wait in reconciler.waits),
+            bad={(one.module, one.digest): one.failure for one in reconciler.history.bad},
+            now=time.monotonic(),
+        )
+        if self._updater.turn(sight):
+            self.restart()
+        reconciler.agent = self._updater.verdict(sight)
 
     def _reconcile(self) -> None:
         self._reconciler.round(time.monotonic())
@@ -263,7 +286,7 @@ class Agent:
         heading = Heading(
             self._parts.boot,
             now_text(),
-            self._refusal or self._full,
+            self._refusal or self._full or self._updater.problem,
             self._parts.executor.progress(),
         )
         return report(self._reconciler, heading)
@@ -311,6 +334,7 @@ class Agent:
             disk_bytes=shutil.disk_usage(home.state).total,
             ack=home.config.ack,
             commands=self._commander.allowed,
+            release=f"sha256:{self._parts.release}" if self._parts.release else "",
         )
 
     def _write_status(self) -> None:

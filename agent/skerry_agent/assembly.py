@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 
+from skerry_agent import launcher
 from skerry_agent.agent import Agent, Parts, machine_platform
 from skerry_agent.core.pace import Pace
 from skerry_agent.core.route import parse_url
@@ -24,6 +25,7 @@ from skerry_agent.telling.inbox import Inbox
 from skerry_agent.telling.outbox import Outbox
 from skerry_agent.telling.teller import Teller, now_text
 from skerry_agent.telling.uplink import Boot, Link, Uplink
+from skerry_agent.updating.releases import Releases
 from skerry_contract.errors import SkerryError
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,8 @@ def make_agent(home: Home) -> Agent:
             inbox,
             meter,
             machine_platform(),
+            Releases(home.state),
+            os.environ.get(launcher.RELEASE),
         )
     )
 

@@ -26,7 +26,8 @@ from skerry_agent.runtimes import (
     Runtime,
 )
 from skerry_agent.runtimes.run_folder import DATA, input_folder
-from skerry_contract.desired import ModuleSpec
+from skerry_agent.updating.releases import Releases
+from skerry_contract.desired import AgentSpec, ModuleSpec
 from skerry_contract.errors import NotFoundError, ProbeError, RuntimeFailedError
 from skerry_contract.manifest import Probe
 from skerry_contract.messages import MAX_DETAIL_CHARS, Failure, Progress, RuntimeCaps, make_failure
@@ -182,6 +183,21 @@ class Executor:
             keep=self._kept(),
         )
         self._runtime.prepare(image, self._store)
+
+    def fetch_agent(self, spec: AgentSpec, releases: Releases) -> None:
+        """Bring a release of the agent onto the device.
+
+        Raises:
+            SkerryError: As ``Puller.pull`` and ``Releases.add`` say.
+        """
+        image = self._puller.pull(
+            spec.image,
+            spec.digest,
+            spec.size,
+            on_progress=partial(self._pulls.__setitem__, spec.digest),
+            cancel=self._cancel,
+        )
+        releases.add(image, self._store)
 
     def discard(self, digest: Digest) -> None:
         """Remove an image; its blobs stay as long as there is room for them.

@@ -37,7 +37,7 @@ Detail = Annotated[str, Text(max_length=MAX_DETAIL_CHARS)]
 
 DeviceState = Literal["init", "ready", "updating", "degraded", "sleeping", "disconnected", "lost"]
 Phase = Literal["idle", "pulling", "proving", "held", "switching", "committed", "refused"]
-WaitKind = Literal["hold", "lock", "window", "clock"]
+WaitKind = Literal["hold", "lock", "window", "clock", "agent"]
 Severity = Literal["debug", "info", "warning", "error"]
 ModuleState = Literal["pulling", "starting", "proven", "serving", "unready", "stopped", "failed"]
 
@@ -134,7 +134,7 @@ class Wait:
 
     Attributes:
         kind: ``hold`` of a person on the device, ``lock`` of a module, ``window`` that is closed,
-            ``clock`` that is not to be trusted with windows.
+            ``clock`` that is not to be trusted with windows, ``agent`` that comes first.
         owner: Who holds it.
         reason: Why; of windows, which.
         until: When it ends by itself, by the device's clock.

@@ -175,7 +175,9 @@ class Site:
 
     def push(self, name: str, device: str, image: str, **module: Any) -> str:
         """Push a deployment of one module to one device and return its ``name:version``."""
-        of_all = {key: module.pop(key) for key in ("expires_days", "agent") if key in module}
+        of_all: dict[str, Any] = {
+            key: module.pop(key) for key in ("expires_days", "agent") if key in module
+        }
         manifest = {
             "name": name,
             "target": {"devices": [device]},

@@ -21,6 +21,7 @@ class View:
         here: Releases that can be started.
         refused: Releases that are not tried any more.
         resting: Whether the last attempt at ``wanted`` is too short a while ago.
+        held: Whether somebody on the device, or the time of the week, holds switches back.
         linked: Whether the broker was reached since the start.
         serving: Modules that serve.
         age_s: Seconds since the start.
@@ -32,6 +33,7 @@ class View:
     here: frozenset[str] = frozenset()
     refused: frozenset[str] = frozenset()
     resting: bool = False
+    held: bool = False
     linked: bool = False
     serving: frozenset[str] = frozenset()
     age_s: float = 0.0
@@ -94,6 +96,8 @@ def next_step(view: View) -> Step | None:
         return None
     if view.wanted not in view.here:
         return Fetch()
+    if view.held:
+        return None
     served = tuple(sorted(view.serving))
     return Switch(Record(good=view.running, trial=view.wanted, served=served))
 

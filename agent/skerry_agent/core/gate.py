@@ -102,7 +102,7 @@ def describe(window: Window) -> str:
 
 def describe_wait(wait: Wait) -> str:
     """Return in words what the switch waits for: ``window 02:00-04:00 UTC``."""
-    if wait.kind == "clock":
+    if wait.kind == "clock" or wait.kind == "agent":  # noqa: PLR1714 - mypy reads no tuples here
         return wait.reason
     if wait.kind == "window":
         return f"window {wait.reason}"

@@ -66,10 +66,14 @@ class History:
     def refuse(self, key: Key, spec: ModuleSpec, failure: Failure) -> None:
         """Never try a revision again, until somebody clears it."""
         now = write_time(self._utc())
-        bad = BadRevision(key.module, spec.image, spec.digest, key.revision, failure, now)
+        self.condemn(BadRevision(key.module, spec.image, spec.digest, key.revision, failure, now))
+        self.failures[key] = failure
+
+    def condemn(self, bad: BadRevision) -> None:
+        """Put a revision on the bad list, which need not be a module's."""
+        key = Key(bad.module, bad.revision)
         others = [one for one in self.bad if Key(one.module, one.revision) != key]
         self.bad = tuple([*others, bad][-MAX_BAD:])
-        self.failures[key] = failure
 
     def rested(self, key: Key, failure: Failure, now: float) -> float:
         """Let a revision rest that could not be started, through no fault of its own.

@@ -23,7 +23,7 @@ from skerry_agent.reconciling.orders import Orders
 from skerry_contract.desired import Desired, ModuleSpec, write_time
 from skerry_contract.errors import ConflictError, ExpiredError, SkerryError
 from skerry_contract.manifest import Window
-from skerry_contract.messages import Event, Failure, Wait
+from skerry_contract.messages import MAX_WAITS, BadRevision, Event, Failure, Wait
 from skerry_contract.names import Digest
 
 SWITCH_S = 120.0
@@ -46,6 +46,19 @@ class Shelf:
     memory: Memory
     holds: Holds
     windows: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentVerdict:
+    """How it stands with the release of the agent that the desired document names, if it does.
+
+    Attributes:
+        wait: What the modules wait for while it comes and proves itself.
+        refusal: Why it is refused here, and the whole document with it.
+    """
+
+    wait: Wait | None = None
+    refusal: Failure | None = None
 
 
 class Reconciler:
@@ -75,6 +88,7 @@ class Reconciler:
         self.expired = False
         self.world = World()
         self.waits: tuple[Wait, ...] = ()
+        self.agent = AgentVerdict()
         self.problem: SkerryError | None = None
         self._last_round = clock.monotonic()
         self._switch_s: float | None = None
@@ -107,6 +121,8 @@ class Reconciler:
 
     def refusal(self) -> Failure | None:
         """Return why what is wanted is not carried out, if a revision of it is bad."""
+        if self.agent.refusal is not None:
+            return self.agent.refusal
         wanted = self._desired.modules if self._desired else {}
         revisions = {key_of(*pair) for pair in wanted.items()}
         found = (
@@ -119,6 +135,20 @@ class Reconciler:
     def next_look(self) -> float | None:
         """Return the monotonic time at which to look at what starts; None if nothing does."""
         return self._observer.next_look()
+
+    def serving(self) -> frozenset[str]:
+        """Return the modules of which an instance serves."""
+        seen = self.world.instances.items()
+        return frozenset(key.module for key, one in seen if one.life is Life.SERVING)
+
+    def condemn(self, bad: BadRevision) -> None:
+        """Remember, on the disk, that something is not to be tried again.
+
+        Raises:
+            NoSpaceError: There is no room; it holds all the same, until the agent ends.
+        """
+        self._history.condemn(bad)
+        self._history.save()
 
     def clear_bad(self, module: str | None = None) -> int:
         """Try refused revisions again, of one module or of all; return how many there were."""
@@ -213,7 +243,7 @@ class Reconciler:
         """Return what to work towards; an expired document is not installed any more."""
         desired, committed = self._desired, self.committed
         self.expired = False
-        if desired is None:
+        if desired is None or self.agent.refusal is not None:
             return committed.modules
         if desired.version != committed.version and self._clock.utc() >= desired.expires:
             self.expired = True
@@ -242,10 +272,12 @@ class Reconciler:
             if hold.kind == "lock" and hold.owner not in running:
                 self._shelf.holds.remove("lock", hold.owner)
         target = target_of(self.wanted, self.committed.modules, self._history.bad_keys())
-        pending = is_change(target, self.committed.modules)
+        pending = is_change(target, self.committed.modules) or self.agent.wait is not None
         windows = self._windows() if pending and self.committed.modules else ()
         live = [hold for hold in holds if hold.kind != "lock" or hold.owner in running]
         self.waits = waits(live, windows, self._moment())
+        if self.agent.wait is not None:
+            self.waits = (*self.waits[: MAX_WAITS - 1], self.agent.wait)
         if pending and self.waits and self._told_wait != self.version:
             self._told_wait = self.version
             text = f"{self._deployment()} waits: {', '.join(map(describe_wait, self.waits))}"
@@ -294,6 +326,7 @@ class Reconciler:
             desired is not None
             and desired.version != committed.version
             and desired.modules == committed.modules
+            and self.agent == AgentVerdict()
         ):
             self._commit(desired.modules)
 

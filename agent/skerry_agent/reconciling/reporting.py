@@ -32,7 +32,11 @@ def report(reconciler: Reconciler, heading: Heading) -> Reported:
     history, world = reconciler.history, reconciler.world
     problem = heading.problem or reconciler.problem
     wanted = desired.modules if desired else None
-    phase = "refused" if reconciler.expired else phase_of(wanted, committed.modules, world)
+    phase = phase_of(wanted, committed.modules, world)
+    if reconciler.expired or reconciler.agent.refusal is not None:
+        phase = "refused"
+    elif phase == "committed" and reconciler.agent.wait is not None:
+        phase = "held"
     return Reported(
         boot=heading.boot,
         ts=heading.ts,

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -20,10 +21,18 @@ from skerry_agent.core.agent_update import (
 from skerry_agent.core.pauses import Pauses
 from skerry_agent.launcher import MAX_TRIES, Record
 from skerry_agent.reconciling.jobs import Jobs
+from skerry_agent.reconciling.orders import BLOBS
+from skerry_agent.reconciling.reconciler import AgentVerdict
 from skerry_agent.updating.releases import Releases
 from skerry_contract.desired import AgentSpec, write_time
-from skerry_contract.errors import AgentError, NetworkError, SkerryError
-from skerry_contract.messages import BadRevision, Event, Failure, failure_of
+from skerry_contract.errors import (
+    AgentError,
+    ContractError,
+    NetworkError,
+    NoSpaceError,
+    SkerryError,
+)
+from skerry_contract.messages import BadRevision, Event, Failure, Wait, failure_of
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +54,31 @@ class Sight:
     Attributes:
         linked: Whether the broker was reached since the start.
         serving: Modules that serve.
+        held: Whether somebody holds switches back.
         bad: What was refused on this device, by module and digest.
         now: Monotonic time.
     """
 
     linked: bool
     serving: frozenset[str]
+    held: bool
     bad: Mapping[tuple[str, str], Failure]
     now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What else of the agent this needs.
+
+    Attributes:
+        fetch: Brings a release onto the device.
+        tell: Takes events.
+        condemn: Remembers that a release is not to be tried again, or raises NoSpaceError.
+    """
+
+    fetch: Callable[[AgentSpec, Releases], None]
+    tell: Tell
+    condemn: Callable[[BadRevision], None]
 
 
 class Updater:
@@ -61,41 +87,28 @@ class Updater:
     Args:
         releases: Those on the disk.
         running: The one that runs; None where no launcher started this agent.
-        fetch: Brings a release onto the device.
-        jobs: Where that runs.
-        tell: Takes events.
+        ways: How the rest is done.
+        jobs: Where what takes long runs.
     """
 
-    def __init__(
-        self,
-        releases: Releases,
-        running: str | None,
-        fetch: Callable[[AgentSpec, Releases], None],
-        jobs: Jobs,
-        tell: Tell,
-    ) -> None:
+    def __init__(self, releases: Releases, running: str | None, ways: Ways, jobs: Jobs) -> None:
         self._releases = releases
         self._running = running
-        self._fetch = fetch
+        self._ways = ways
         self._jobs = jobs
-        self._tell = tell
         self._pauses = Pauses()
         self._record = releases.record()
         self._since = time.monotonic()
         self._wanted: AgentSpec | None = None
-        self.pending = False
+        self._pending = False
         self.problem: SkerryError | None = None
 
     def want(self, wanted: AgentSpec | None) -> None:
         """Work towards another release from now on; None for whichever runs."""
         self._wanted = wanted
 
-    def turn(self, sight: Sight, refuse: Callable[[BadRevision], None]) -> bool:
+    def turn(self, sight: Sight) -> bool:
         """Do the next step, and return whether the launcher shall choose anew.
-
-        Args:
-            sight: What the agent sees.
-            refuse: Remembers that a release is not to be tried again.
 
         Raises:
             NoSpaceError: It could not be written; the next turn tries again.
@@ -104,13 +117,17 @@ class Updater:
             self._say_that_nobody_launched_it()
             return False
         view = self._view(self._running, sight)
-        self.pending = is_pending(view)
+        self._pending = is_pending(view)
         step = next_step(view)
-        return step is not None and self._take(step, sight, refuse)
+        return step is not None and self._take(step, sight)
 
-    def refusal(self, sight: Sight) -> Failure | None:
-        """Return why the wanted release is refused, if it is."""
-        return sight.bad.get((AGENT, self._wanted.digest)) if self._wanted else None
+    def verdict(self, sight: Sight) -> AgentVerdict:
+        """Return what the modules have to know of it."""
+        wanted = self._wanted
+        refusal = sight.bad.get((AGENT, wanted.digest)) if wanted else None
+        if refusal is not None or not self._pending:
+            return AgentVerdict(refusal=refusal)
+        return AgentVerdict(Wait("agent", AGENT, f"the agent {self._image()} comes first"))
 
     def _view(self, running: str, sight: Sight) -> View:
         wanted = _name(self._wanted.digest) if self._wanted else ""
@@ -121,13 +138,14 @@ class Updater:
             self._record,
             self._releases.here(),
             frozenset(refused),
-            self._pauses.holds(wanted, sight.now) or self._jobs.busy(wanted),
+            self._pauses.holds(wanted, sight.now) or self._jobs.busy(BLOBS),
+            sight.held,
             sight.linked,
             sight.serving,
             sight.now - self._since,
         )
 
-    def _take(self, step: Step, sight: Sight, refuse: Callable[[BadRevision], None]) -> bool:
+    def _take(self, step: Step, sight: Sight) -> bool:
         match step:
             case Fetch():
                 self._bring()
@@ -136,7 +154,7 @@ class Updater:
                 self._keep(record)
                 return False
             case Note(release):
-                self._note(release, sight, refuse)
+                self._note(release, sight)
                 return False
             case Switch(record):
                 self._write(record)
@@ -161,8 +179,14 @@ class Updater:
                 return
             pause_s = self._pauses.failed(name, time.monotonic())
             log.warning("%s: %s; next try in %.1f s", wanted.image, error, pause_s)
+            if isinstance(error, ContractError):
+                # These bytes will never be another thing. If there is no room to write that
+                # down just now, the next round does.
+                with suppress(NoSpaceError):
+                    self._condemn(name, wanted.image, failure_of(error))
+                self.problem = None
 
-        self._jobs.run(name, lambda: self._fetch(wanted, self._releases), done)
+        self._jobs.run(BLOBS, lambda: self._ways.fetch(wanted, self._releases), done)
 
     def _keep(self, record: Record) -> None:
         proved = record.good != self._record.good
@@ -171,9 +195,7 @@ class Updater:
             self._releases.keep(record.good)
             self._event("agent-kept", f"{self._image()} has proved itself")
 
-    def _note(
-        self, release: str, sight: Sight, refuse: Callable[[BadRevision], None]
-    ) -> None:
+    def _note(self, release: str, sight: Sight) -> None:
         """Refuse what was given up; if only the broker was missing, not for the first times."""
         why = self._releases.why(release)
         if why is not None and why.code == NetworkError.code:
@@ -182,21 +204,24 @@ class Updater:
                 self._pauses.rest(release, sight.now + AWAY_S * 2 ** (count - 1))
                 self._write(replace(self._record, fallen=""))
                 return
-        image = self._image() if self._wanted and _name(self._wanted.digest) == release else AGENT
-        failure = why or failure_of(_fell(image))
-        digest = f"sha256:{release}"
-        now = write_time(datetime.now(UTC))
-        refuse(BadRevision(AGENT, image, digest, release[:12], failure, now))
+        wanted = self._wanted
+        image = wanted.image if wanted and _name(wanted.digest) == release else AGENT
+        self._condemn(release, image, why or failure_of(_fell(image)))
         self._releases.remove(release)
         self._write(replace(self._record, fallen=""))
-        self._tell("agent-refused", Event("error", failure.code, failure.text, AGENT, failure.detail))
+
+    def _condemn(self, release: str, image: str, why: Failure) -> None:
+        now = write_time(datetime.now(UTC))
+        bad = BadRevision(AGENT, image, f"sha256:{release}", release[:12], why, now)
+        self._ways.condemn(bad)
+        self._ways.tell("agent-refused", Event("error", why.code, why.text, AGENT, why.detail))
 
     def _write(self, record: Record) -> None:
         self._releases.write(record)
         self._record = record
 
     def _say_that_nobody_launched_it(self) -> None:
-        self.pending = False
+        self._pending = False
         self.problem = None
         if self._wanted is not None:
             self.problem = AgentError(
@@ -208,7 +233,7 @@ class Updater:
         return self._wanted.image if self._wanted else AGENT
 
     def _event(self, kind: str, text: str) -> None:
-        self._tell(kind, Event("info", "OK", text, AGENT))
+        self._ways.tell(kind, Event("info", "OK", text, AGENT))
 
 
 def _name(digest: str) -> str:
@@ -231,5 +256,3 @@ def _fell(image: str) -> SkerryError:
         f"{image}: ended or hung {MAX_TRIES} times before it had proved itself",
         remedy="See the device's log; then publish a release that works, or clear-bad.",
     )
-
-

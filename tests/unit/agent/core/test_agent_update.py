@@ -63,6 +63,10 @@ FALLEN = Record(good=OLD, fallen=NEW)
             id="wanted and here",
         ),
         pytest.param(replace(SETTLED, wanted=NEW, resting=True), None, id="resting"),
+        pytest.param(
+            replace(SETTLED, wanted=NEW, here=frozenset({NEW}), held=True), None, id="held"
+        ),
+        pytest.param(replace(SETTLED, wanted=NEW, held=True), Fetch(), id="held, not here"),
         pytest.param(replace(SETTLED, wanted=NEW, refused=frozenset({NEW})), None, id="refused"),
         pytest.param(replace(SETTLED, wanted=OLD), None, id="runs already"),
         pytest.param(SETTLED, None, id="none is wanted"),
@@ -119,7 +123,14 @@ class Device:
         """Carry one step out; say whether the process goes on."""
         serving = frozenset({"camera"} if self.works or running != NEW else ())
         view = View(
-            NEW, running, self.record, self.here, self.refused, False, linked, serving, age_s
+            NEW,
+            running,
+            self.record,
+            self.here,
+            self.refused,
+            linked=linked,
+            serving=serving,
+            age_s=age_s,
         )
         match next_step(view):
             case Fetch():
