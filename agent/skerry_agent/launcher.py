@@ -46,6 +46,7 @@ class Record:
 
     Attributes:
         good: Release that proved itself last.
+        before: Release that was good before that.
         trial: Release that is being tried.
         tries: How often ``trial``, or else ``good``, was started and did not say that it is up.
         fallen: Release that was given up, until the agent has taken note of it.
@@ -53,6 +54,7 @@ class Record:
     """
 
     good: str = ""
+    before: str = ""
     trial: str = ""
     tries: int = 0
     fallen: str = ""
@@ -69,7 +71,7 @@ def begin(record: Record) -> tuple[str, Record]:
         return "", record
     if record.tries < MAX_STARTS:
         return record.good, replace(record, tries=record.tries + 1)
-    return "", replace(record, good="", tries=0, fallen=record.good)
+    return record.before, Record(good=record.before, fallen=record.good)
 
 
 def read(state: Path) -> Record:
@@ -77,11 +79,11 @@ def read(state: Path) -> Record:
     try:
         with (state / SLOTS / RECORD).open("rb") as file:
             found = json.loads(file.read(_MAX_BYTES))
-        known = {field.name: found[field.name] for field in fields(Record)}
-        record = Record(**{**known, "served": tuple(known["served"])})
+        known = {one.name: found[one.name] for one in fields(Record) if one.name in found}
+        record = Record(**{**known, "served": tuple(known.get("served", ()))})
     except (OSError, ValueError, TypeError, KeyError):
         return Record()
-    names = (record.good, record.trial, record.fallen, *record.served)
+    names = (record.good, record.before, record.trial, record.fallen, *record.served)
     right = all(isinstance(name, str) and "/" not in name for name in names)
     return record if right and type(record.tries) is int else Record()
 

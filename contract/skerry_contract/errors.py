@@ -26,6 +26,7 @@
     │   └── InitFailedError      its ``init()`` raised, or it could not be imported
     ├── EnvironmentFileError     an environment cannot be resolved for the platform
     ├── RuntimeFailedError       a runtime could not start, stop or see a module
+    ├── AgentError               an agent did not prove itself, or cannot be replaced
     ├── CommandError             a command to a device was not carried out
     ├── ProbeError               a module did not become ready in time, or ended by itself
     └── GoldenError              a module answered its golden set differently

@@ -6,6 +6,8 @@ from skerry_agent.launcher import Record
 
 PROOF_S = 300.0
 """How long a release on trial has to reach the broker and to see its modules."""
+STAY_S = 10.0
+"""How long a release on trial must have run before it counts as one that stays up."""
 UP_S = 60.0
 """An agent that has run for so long is up, with or without a broker."""
 
@@ -90,7 +92,8 @@ def next_step(view: View) -> Step | None:
         return _proof(view)
     if record.fallen:
         return Note(record.fallen)
-    if view.running and record.tries and (view.linked or view.age_s >= UP_S):
+    up = view.age_s >= (STAY_S if view.linked else UP_S)
+    if view.running and record.tries and up:
         return Keep(replace(record, tries=0))
     if not is_pending(view) or view.resting:
         return None
@@ -99,7 +102,8 @@ def next_step(view: View) -> Step | None:
     if view.held:
         return None
     served = tuple(sorted(view.serving))
-    return Switch(Record(good=view.running, trial=view.wanted, served=served))
+    before = record.before if record.good == view.running else ""
+    return Switch(Record(view.running, before, view.wanted, served=served))
 
 
 def is_pending(view: View) -> bool:
@@ -113,7 +117,8 @@ def _proof(view: View) -> Step | None:
     record = view.record
     missing = frozenset(record.served) - view.serving
     if view.linked and not missing:
-        return Keep(Record(good=record.trial))
+        kept = Record(good=record.trial, before=record.good)
+        return Keep(kept) if view.age_s >= STAY_S else None
     if view.age_s < PROOF_S:
         return None
     fallen = replace(record, trial="", tries=0, fallen=record.trial, served=())

@@ -60,13 +60,14 @@ class Releases:
             )
         self._unpacked.add(image, store)
 
-    def keep(self, release: str) -> None:
-        """Remove every release but one."""
-        for name in self.here() - {release}:
+    def keep(self, *releases: str) -> None:
+        """Remove every release but these, and what these have said of themselves."""
+        for name in self.here().difference(releases):
             with suppress(OSError):
                 self._unpacked.discard(Digest(f"sha256:{name}"))
             self._forget(name)
-        self._forget(release)
+        for name in releases:
+            self._forget(name)
 
     def remove(self, release: str) -> None:
         """Remove one release, and what it said."""

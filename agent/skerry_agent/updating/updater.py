@@ -192,7 +192,7 @@ class Updater:
         proved = record.good != self._record.good
         self._write(record)
         if proved:
-            self._releases.keep(record.good)
+            self._releases.keep(record.good, record.before)
             self._event("agent-kept", f"{self._image()} has proved itself")
 
     def _note(self, release: str, sight: Sight) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from skerry_agent.core.agent_update import (
     PROOF_S,
+    STAY_S,
     UP_S,
     Fetch,
     GiveUp,
@@ -22,16 +23,19 @@ from skerry_agent.core.agent_update import (
 from skerry_agent.launcher import MAX_STARTS, MAX_TRIES, Record, begin
 
 NEW, OLD = "new", "old"
-TRIAL = Record(good=OLD, trial=NEW, tries=1, served=("camera",))
+TRIAL = Record(OLD, "older", NEW, tries=1, served=("camera",))
 ON_TRIAL = View(NEW, NEW, TRIAL, frozenset({NEW, OLD}), serving=frozenset({"camera"}))
 SETTLED = View("", OLD, Record(good=OLD), frozenset({OLD}))
-FALLEN = Record(good=OLD, fallen=NEW)
+FALLEN = Record(OLD, "older", fallen=NEW)
 
 
 @pytest.mark.parametrize(
     ("view", "step"),
     [
-        pytest.param(replace(ON_TRIAL, linked=True), Keep(Record(good=NEW)), id="proved"),
+        pytest.param(
+            replace(ON_TRIAL, linked=True, age_s=STAY_S), Keep(Record(NEW, OLD)), id="proved"
+        ),
+        pytest.param(replace(ON_TRIAL, linked=True), None, id="too short a while"),
         pytest.param(ON_TRIAL, None, id="no broker yet"),
         pytest.param(replace(ON_TRIAL, linked=True, serving=frozenset()), None, id="no module yet"),
         pytest.param(
@@ -46,7 +50,7 @@ FALLEN = Record(good=OLD, fallen=NEW)
         ),
         pytest.param(replace(SETTLED, record=FALLEN, wanted=NEW), Note(NEW), id="something fell"),
         pytest.param(
-            replace(SETTLED, record=Record(good=OLD, tries=4), linked=True),
+            replace(SETTLED, record=Record(good=OLD, tries=4), linked=True, age_s=STAY_S),
             Keep(Record(good=OLD)),
             id="up",
         ),
@@ -59,7 +63,7 @@ FALLEN = Record(good=OLD, fallen=NEW)
         pytest.param(replace(SETTLED, wanted=NEW), Fetch(), id="wanted, not here"),
         pytest.param(
             replace(SETTLED, wanted=NEW, here=frozenset({NEW}), serving=frozenset({"b", "a"})),
-            Switch(Record(good=OLD, trial=NEW, served=("a", "b"))),
+            Switch(Record(OLD, "", NEW, served=("a", "b"))),
             id="wanted and here",
         ),
         pytest.param(replace(SETTLED, wanted=NEW, resting=True), None, id="resting"),
@@ -84,13 +88,19 @@ def test_the_agents_table(view: View, step: Step | None) -> None:
         pytest.param(Record(), "", Record(), id="as flashed"),
         pytest.param(Record(OLD), OLD, Record(OLD, tries=1), id="good"),
         pytest.param(
-            Record(OLD, tries=MAX_STARTS), "", Record(fallen=OLD), id="good, and never up"
+            Record(OLD, "older", tries=MAX_STARTS),
+            "older",
+            Record("older", fallen=OLD),
+            id="good, and never up",
         ),
-        pytest.param(Record(OLD, NEW), NEW, Record(OLD, NEW, 1), id="first try"),
+        pytest.param(Record(OLD, tries=MAX_STARTS), "", Record(fallen=OLD), id="and none before"),
+        pytest.param(Record(OLD, trial=NEW), NEW, Record(OLD, "", NEW, 1), id="first try"),
         pytest.param(
-            Record(OLD, NEW, MAX_TRIES), OLD, Record(OLD, fallen=NEW), id="one try too many"
+            Record(OLD, "", NEW, MAX_TRIES), OLD, Record(OLD, fallen=NEW), id="one try too many"
         ),
-        pytest.param(Record("", NEW, MAX_TRIES), "", Record(fallen=NEW), id="back to the flashed"),
+        pytest.param(
+            Record(trial=NEW, tries=MAX_TRIES), "", Record(fallen=NEW), id="back to the flashed"
+        ),
     ],
 )
 def test_the_launchers_table(record: Record, release: str, then: Record) -> None:
