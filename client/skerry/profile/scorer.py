@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 
 from skerry import recipe as recipes
+from skerry.environment_files import sources_in, text_beside
 from skerry.recipe import RECIPE, Recipe
 from skerry_contract import environment
 from skerry_contract.environment import Requirements
 from skerry_contract.errors import EnvironmentFileError, ManifestError, ScorerError
+from skerry_contract.pyproject import from_pyproject, split_choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ def from_folder(folder: Path) -> Scorer:
     """
     file = folder / RECIPE
     recipe = recipes.complete(recipes.read(file) if file.is_file() else Recipe(), folder)
-    needs = _file(folder / recipe.environment) if recipe.environment else Requirements()
-    return Scorer(folder, recipe.entry_script, recipe.models, needs)
+    needs = _file(folder, recipe.environment) if recipe.environment else Requirements()
+    return _scorer(folder, recipe.entry_script, recipe.models, needs)
 
 
 def from_inference_config(file: Path) -> Scorer:
@@ -64,24 +66,36 @@ def from_inference_config(file: Path) -> Scorer:
         ) from error
     if not (folder / entry_script).is_file():
         raise ScorerError(f"{folder} has no {entry_script}", remedy="entryScript names it.")
-    return Scorer(folder, entry_script, (), _configured(told, folder, file))
+    return _scorer(folder, entry_script, (), _configured(told, folder, file))
+
+
+def _scorer(
+    folder: Path, entry_script: str, models: tuple[str, ...], needs: Requirements
+) -> Scorer:
+    needs = environment.with_schema_package(needs, sources_in(folder))
+    return Scorer(folder, entry_script, models, needs)
 
 
 def _configured(told: Mapping[str, Any], folder: Path, file: Path) -> Requirements:
     if conda := told.get("condaFile"):
-        return _file(folder / conda)
+        return _file(folder, str(conda))
     python = (told.get("environment") or {}).get("python") or {}
     inline = python.get("condaDependencies")
     return environment.from_conda(str(file), inline) if inline else Requirements()
 
 
-def _file(path: Path) -> Requirements:
-    try:
-        text = path.read_text("utf-8")
-        if path.suffix in {".yml", ".yaml"}:
-            return environment.from_conda(path.name, yaml.safe_load(text))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise EnvironmentFileError(f"{path} cannot be read: {error}") from error
-    if path.name == "pyproject.toml":
-        return environment.from_pyproject(path.name, text)
-    return environment.from_pip(path.name, text)
+def _file(folder: Path, named: str) -> Requirements:
+    name, chosen = split_choice(named)
+    beside = text_beside(folder)
+    text = beside(name)
+    match Path(name).suffix.lower():
+        case ".yml" | ".yaml":
+            try:
+                document = yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise EnvironmentFileError(f"{name} is no YAML: {error}") from error
+            return environment.from_conda(name, document, beside)
+        case ".toml":
+            return from_pyproject(name, text, chosen)
+        case _:
+            return environment.from_pip(name, text, beside)

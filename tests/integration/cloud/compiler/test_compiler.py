@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,14 +35,13 @@ from support.modules import (
     SCORER,
     WEIGHTS,
     WITH_PACKAGE,
+    Build,
     doubling,
     stored,
 )
 
 # The first build fetches and compresses a whole base.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
-
-Build = Callable[..., Image]
 
 PYTHON = Path(sys.executable)
 LOOKS_AROUND = """
@@ -100,30 +98,6 @@ for folder in (root / "caches/base", root / "new"):
     except NetworkError as error:
         print(error.text)
 """
-
-
-@pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("compiler")
-
-
-@pytest.fixture(scope="session")
-def blobs(root: Path) -> BlobStore:
-    return BlobStore(root / "blobs")
-
-
-@pytest.fixture
-def log() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def build(root: Path, blobs: BlobStore, log: list[str]) -> Build:
-    def run(**changes: Any) -> Image:
-        request = doubling(blobs, **changes)
-        return compile_module(request, blobs, root / "caches", log.append)
-
-    return run
 
 
 def document(blobs: BlobStore, digest: str) -> Any:
