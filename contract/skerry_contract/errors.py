@@ -26,6 +26,7 @@
     │   └── InitFailedError      its ``init()`` raised, or it could not be imported
     ├── EnvironmentFileError     an environment cannot be resolved for the platform
     ├── RuntimeFailedError       a runtime could not start, stop or see a module
+    ├── CommandError             a command to a device was not carried out
     ├── ProbeError               a module did not become ready in time, or ended by itself
     └── GoldenError              a module answered its golden set differently
 
@@ -163,10 +164,17 @@ class DataBudgetError(SkerryError):
 
 
 class NetworkError(SkerryError):
-    """The network failed on the way; nobody is to blame yet."""
+    """The network failed on the way; nobody is to blame yet.
+
+    Attributes:
+        retry_after_s: Seconds for which the other side wants to be left alone; 0 if it did not say.
+        advanced: Whether a good part of the work was done, so that soon is a good time to go on.
+    """
 
     code = "NET"
     retryable = True
+    retry_after_s: float = 0.0
+    advanced: bool = False
 
 
 class BrokerError(NetworkError):
@@ -229,6 +237,12 @@ class RuntimeFailedError(SkerryError):
 
     code = "RUNTIME"
     retryable = True
+
+
+class CommandError(SkerryError):
+    """A command to a device was rejected, or not carried out."""
+
+    code = "COMMAND"
 
 
 class ProbeError(SkerryError):

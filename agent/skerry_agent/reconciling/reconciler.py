@@ -34,7 +34,14 @@ from skerry_agent.executor import Executor
 from skerry_agent.reconciling.jobs import Jobs
 from skerry_agent.reconciling.memory import Committed, Memory
 from skerry_contract.desired import Desired, ModuleSpec, write_time
-from skerry_contract.errors import ExpiredError, GoldenError, ProbeError, SkerryError
+from skerry_contract.errors import (
+    ConflictError,
+    ExpiredError,
+    GoldenError,
+    NetworkError,
+    ProbeError,
+    SkerryError,
+)
 from skerry_contract.manifest import Probe
 from skerry_contract.messages import (
     BadRevision,
@@ -89,7 +96,10 @@ class Reconciler:
     def want(self, desired: Desired) -> None:
         """Work towards another desired document from now on."""
         self._desired = desired
-        self._executor.begin(spec.digest for spec in desired.modules.values())
+        self._executor.begin(
+            [spec.digest for spec in desired.modules.values()],
+            keep=[spec.digest for spec in self.committed.modules.values()],
+        )
         self._pauses.passed(BLOBS)
         self._pull_problem = None
         specs = self._specs()
@@ -105,6 +115,28 @@ class Reconciler:
     def version(self) -> int:
         """Version of the desired document that was accepted last, 0 for none."""
         return self._desired.version if self._desired else 0
+
+    def restart(self, key: Key) -> str:
+        """Stop an instance, so that the next rounds start it again; return which run it was.
+
+        Raises:
+            ConflictError: It is being started or stopped just now, or has gone.
+        """
+        if key not in self._watches or self._jobs.busy(key):
+            raise ConflictError(
+                f"{key.module} is being started or stopped just now", remedy="Send it again."
+            )
+        self._stop(key)
+        return self._watches[key].run
+
+    def serving_run(self, module: str) -> str:
+        """Return which run of a module serves; empty if none does."""
+        serving = (
+            key
+            for key, one in self.world.instances.items()
+            if key.module == module and one.life is Life.SERVING and key in self._watches
+        )
+        return next((self._watches[key].run for key in serving), "")
 
     def refusal(self) -> Failure | None:
         """Return why what is wanted is not carried out, if a revision of it is bad."""
@@ -315,7 +347,13 @@ class Reconciler:
         if error is None:
             self._pauses.passed(BLOBS)
             return
-        pause_s = self._pauses.failed(BLOBS, time.monotonic())
+        now = time.monotonic()
+        if isinstance(error, NetworkError) and error.advanced:
+            self._pauses.passed(BLOBS)
+        pause_s = self._pauses.failed(BLOBS, now)
+        if isinstance(error, NetworkError) and error.retry_after_s > pause_s:
+            pause_s = error.retry_after_s
+            self._pauses.rest(BLOBS, now + pause_s)
         log.warning("pull: %s; next try in %.1f s", error, pause_s)
 
     def _discarded(self, error: SkerryError | None) -> None:
