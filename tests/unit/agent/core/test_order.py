@@ -3,7 +3,7 @@
 import pytest
 
 from skerry_agent.core.order import comes_before
-from support.stepped_agent import spec
+from support.memory_device import spec
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from skerry_agent.reconciling.history import History
 from skerry_agent.reconciling.memory import MAX_BAD, Memory
 from skerry_contract.errors import NoSpaceError
 from skerry_contract.messages import make_failure
-from support.stepped_agent import DiskMemory, MemoryDevice, spec
+from support.memory_device import MemoryDevice, spec
+from support.stepped_agent import DiskMemory
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 SPEC = spec("a:1")

@@ -17,7 +17,8 @@ from skerry_agent.core.world import key_of
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.errors import ConflictError
 from skerry_contract.manifest import Probe, Window
-from support.stepped_agent import MemoryDevice, Nature, Run, SteppedAgent, spec
+from support.memory_device import MemoryDevice, Nature, Run, spec
+from support.stepped_agent import SteppedAgent
 
 SEEDS = 15
 STORY_S = 900
