@@ -1,6 +1,7 @@
 """Put the agent together from a device folder: the one place that chooses implementations."""
 
 import secrets
+from pathlib import Path
 
 from skerry_agent.agent import Agent, Inbox, Parts, Teller, machine_platform, now_text
 from skerry_agent.executor import Executor, Places
@@ -47,5 +48,6 @@ def make_executor(home: Home, take: Store) -> Executor:
     platform = machine_platform()
     store = BlobStore(home.state / "blobs", cap_bytes=home.config.store_mb * 2**20)
     puller = Puller(home.config.cloud.url, home.token, home.ca, store, platform=platform)
-    places = Places(home.state / "run", home.inputs, home.data, platform)
+    private = (home.state, home.folder / "token", Path(home.config.docker_socket))
+    places = Places(home.state / "run", home.inputs, home.data, platform, private)
     return Executor(choose(home.config, home.folder), puller, store, places, take)

@@ -45,7 +45,8 @@ class ModuleSpec:
     revision: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        facts = json.dumps([self.digest, shape.write(self.run)], sort_keys=True)
+        # Without defaults: an agent that knows more fields must not see other revisions.
+        facts = json.dumps([self.digest, shape.write_said(self.run)], sort_keys=True)
         revision = hashlib.sha256(facts.encode()).hexdigest()[:12]
         object.__setattr__(self, "revision", revision)
 

@@ -1,5 +1,7 @@
 """What runs inside the test images: it does what ``DO`` says, and tells what it sees."""
 
+import ctypes
+import errno
 import json
 import os
 import signal
@@ -42,6 +44,40 @@ def status_line(name: str) -> str:
     return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))
 
 
+def refused() -> list[str]:
+    """Return which of some system calls a filter refuses, by their errors.
+
+    Each is harmless where it is allowed, for a plain process is not held in: nothing can be
+    mounted on what is not there, and the error says so unless a filter has come first.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    new_user = 0x1000_0000
+    calls = {
+        "mount": (libc.mount, b"none", b"/no/such/place", b"tmpfs", 0, None),
+        "unshare": (libc.unshare, new_user),
+        # What it says of a key that is not there is another error than EPERM.
+        "keyctl": (libc.syscall, _KEYCTL[os.uname().machine], 6, 1, 0, 0, 0),
+        "clone": (_clone, libc, new_user),
+    }
+    found = []
+    for name, (call, *arguments) in calls.items():
+        ctypes.set_errno(0)
+        if call(*arguments) == -1 and ctypes.get_errno() == errno.EPERM:
+            found.append(name)
+    return sorted(found)
+
+
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "armv7l": 311}
+_CLONE = {"x86_64": 56, "aarch64": 220, "armv7l": 120}
+
+
+def _clone(libc: ctypes.CDLL, flags: int) -> int:
+    child = libc.syscall(_CLONE[os.uname().machine], flags | signal.SIGCHLD, 0, 0, 0, 0)
+    if child == 0:
+        os._exit(0)
+    return int(child)
+
+
 def look() -> None:
     settings = json.loads((RUN_DIR / "settings.json").read_text())
     folders = {name: given["folder"] for name, given in settings["inputs"].items()}
@@ -58,6 +94,7 @@ def look() -> None:
             "inputs": {name: names(folder) for name, folder in folders.items()},
             "version": Path("version").read_text(),
             "greeting": os.environ.get("GREETING", ""),
+            "refused": refused(),
             "processes": sum(map(str.isdecimal, names("/proc"))),
         },
     )

@@ -75,6 +75,8 @@ class UnpackedImages:
         """
         final = self._folder(image.digest)
         if final.is_dir():
+            for name in self._given["folders"]:  # an earlier agent may have given it fewer
+                (final / name).mkdir(exist_ok=True)
             return
         new = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._root))
         try:
