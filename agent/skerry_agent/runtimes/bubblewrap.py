@@ -119,7 +119,8 @@ def arguments(room: Room) -> list[str]:
     # The parent is the keeper and not the agent: a module has to end with the one who sees it end.
     options += ["--new-session", "--die-with-parent"]
     options += ["--ro-bind", str(room.rootfs), "/", "--proc", "/proc", "--dev", "/dev"]
-    options += ["--perms", "1777", "--size", str(TMP_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - inside
+    for scratch in ("/dev/shm", "/tmp"):  # noqa: S108 - inside
+        options += ["--perms", "1777", "--size", str(TMP_BYTES), "--tmpfs", scratch]
     if room.network:
         options.append("--share-net")
         for file in FILES:
@@ -139,6 +140,7 @@ def _granted(given: Grants) -> list[str]:
     options = []
     for device in given.devices:
         options += ["--dev-bind", device.path, device.path]
+    options += ["--remount-ro", "/dev"]
     if given.folders:
         options += ["--tmpfs", FOLDERS_IN_CONTAINER]
         for inside, folder in sorted(given.folders.items()):

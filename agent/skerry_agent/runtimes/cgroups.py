@@ -142,7 +142,7 @@ class Cgroups:
     def _clear(self, folder: Path) -> bool:
         """Kill what is in a group and try to remove it; return whether it is still there."""
         with suppress(OSError):
-            (folder / "cgroup.kill").write_text("1")
+            _write(folder / "cgroup.kill", "1")
         for process in _processes(folder):
             with suppress(OSError):
                 os.kill(process, signal.SIGKILL)
@@ -155,9 +155,14 @@ class Cgroups:
         return False
 
 
+def mark_of(state: Path) -> str:
+    """Return what tells the groups of a device from those of others on this machine."""
+    return hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:12]
+
+
 def find(state: Path) -> Cgroups:
     """Return the groups of the device whose state folder this is, with what works here."""
-    mark = hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:12]
+    mark = mark_of(state)
     try:
         mounts = Path("/proc/self/mountinfo").read_text()
         own = Path("/proc/self/cgroup").read_text()
@@ -243,10 +248,10 @@ def _hand_down(parent: Path) -> None:
             agent = parent / "agent"
             agent.mkdir(exist_ok=True)
             for process in _processes(parent):
-                (agent / "cgroup.procs").write_text(str(process))
+                _write(agent / "cgroup.procs", str(process))
     for controller in wanted:  # one by one: one that is refused must not cost the others
         with suppress(OSError):
-            (parent / "cgroup.subtree_control").write_text(f"+{controller}")
+            _write(parent / "cgroup.subtree_control", f"+{controller}")
 
 
 def _works(controller: str, tree: Tree, mark: str) -> bool:

@@ -6,6 +6,7 @@ carry who they belong to, so that several agents can share one engine.
 """
 
 import hashlib
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ from skerry_contract.errors import RuntimeFailedError
 from skerry_contract.manifest import Resources
 from skerry_contract.messages import RuntimeCaps
 from skerry_contract.names import Digest
+
+log = logging.getLogger(__name__)
 
 _TMPFS = "rw,noexec,nosuid,nodev,mode=1777,size=67108864"
 _LOG = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
@@ -92,6 +95,7 @@ class DockerRuntime:
     def __init__(self, engine: Engine, owner: Owner) -> None:
         self._engine = engine
         self._owner = owner
+        self._has_init = True
 
     def caps(self) -> RuntimeCaps:
         """See ``Runtime.caps``; a kernel may lack what the engine then silently ignores."""
@@ -164,15 +168,36 @@ class DockerRuntime:
             f"{_LABEL}.revision": spec.key.revision,
             f"{_LABEL}.digest": image.digest,
         }
-        body = {"Image": tag, "Labels": labels, **container(spec, given, init=self._has_init())}
+        body = {"Image": tag, "Labels": labels, **container(spec, given)}
         try:
-            self._engine.call("POST", "/containers/create", query={"name": name}, body=body)
-            self._engine.call("POST", f"/containers/{name}/start")
+            self._run(name, body)
         except RuntimeFailedError as error:
             self._remove(name)
             raise RuntimeFailedError(
                 f"{spec.key.module} cannot be started: {error.text}", remedy=error.remedy
             ) from error
+
+    def _run(self, name: str, body: Mapping[str, Any]) -> None:
+        """Make a container and start it, with a program that reaps orphans if there is one."""
+        if self._has_init:
+            with_init = {**body, "HostConfig": {**body["HostConfig"], "Init": True}}
+            try:
+                self._make(name, with_init)
+            except RuntimeFailedError as error:
+                # There is no asking: what the engine says of it is empty with some packages.
+                binary = self._engine.call("GET", "/info").json.get("InitBinary") or "docker-init"
+                if binary not in error.text:
+                    raise
+                log.warning("Docker has no %s: orphans of modules are not reaped", binary)
+                self._has_init = False
+                self._remove(name)
+            else:
+                return
+        self._make(name, body)
+
+    def _make(self, name: str, body: Mapping[str, Any]) -> None:
+        self._engine.call("POST", "/containers/create", query={"name": name}, body=body)
+        self._engine.call("POST", f"/containers/{name}/start")
 
     def stop(self, key: Key, *, grace_s: float = STOP_GRACE_S) -> None:
         """See ``Runtime.stop``."""
@@ -229,11 +254,6 @@ class DockerRuntime:
             )
         return found
 
-    def _has_init(self) -> bool:
-        """Return whether the engine has a program that reaps what a module leaves behind."""
-        commit = self._engine.call("GET", "/info").json.get("InitCommit") or {}
-        return commit.get("ID") not in (None, "", "N/A")
-
     def _remove(self, name: str) -> None:
         query = {"force": True, "v": True}
         self._engine.call("DELETE", f"/containers/{name}", query=query, accept=(404,))
@@ -255,7 +275,7 @@ class DockerRuntime:
         return f"{_REPOSITORY}{self._owner.mark}:{digest.removeprefix('sha256:')}"
 
 
-def container(spec: InstanceSpec, given: Grants, *, init: bool) -> dict[str, Any]:
+def container(spec: InstanceSpec, given: Grants) -> dict[str, Any]:
     """Return what the engine is told about a container, but for its image and labels."""
     env = {**spec.image.env, **spec.run.env, VARIABLE: IN_CONTAINER}
     return {
@@ -278,7 +298,6 @@ def container(spec: InstanceSpec, given: Grants, *, init: bool) -> dict[str, Any
             "Mounts": _mounts(spec, given),
             "Devices": [_device(device.path) for device in given.devices],
             "GroupAdd": [str(group) for group in given.groups],
-            "Init": init,
             **limits(spec.run.resources),
         },
     }

@@ -210,7 +210,7 @@ def _mounts(cell: Cell) -> list[dict[str, Any]]:
     scratch = ["nosuid", "nodev", "noexec"]
     mounts = [
         _mount("/proc", "proc", ["nosuid", "noexec", "nodev"]),
-        _mount("/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        _mount("/dev", "tmpfs", ["nosuid", "ro", "strictatime", "mode=755", "size=65536k"]),
         _mount("/dev/shm", "tmpfs", [*scratch, "mode=1777", f"size={TMP_BYTES}"]),  # noqa: S108
         _mount("/tmp", "tmpfs", [*scratch, "mode=1777", f"size={TMP_BYTES}"]),  # noqa: S108
     ]

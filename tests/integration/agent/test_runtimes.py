@@ -57,11 +57,11 @@ def test_what_crashes_has_its_status_and_its_last_words(bench: Bench, python: Oc
     assert isinstance(bench.runtime.instances()[KEY], Running)
 
 
-def test_what_was_not_prepared_cannot_be_started(bench: Bench, python: OciImage) -> None:
-    image = python.put(bench.store)
+def test_what_was_not_prepared_cannot_be_started(fresh: Bench, python: OciImage) -> None:
+    image = python.put(fresh.store)
     with pytest.raises(RuntimeFailedError, match=f"cam.*{image.digest}"):
-        bench.runtime.start(bench.spec(image, "sleep"))
-    assert bench.runtime.instances() == {}
+        fresh.runtime.start(fresh.spec(image, "sleep"))
+    assert fresh.runtime.instances() == {}
 
 
 def test_a_program_that_is_not_in_the_image_does_not_start(bench: Bench) -> None:
@@ -138,6 +138,8 @@ def test_a_module_is_held_in(bench: Bench, python: OciImage) -> None:
     assert facts["capabilities"] == 0
     assert facts["no_new_privileges"] == "1"
     assert facts["root_writable"] is False
+    assert facts["dev_writable"] is False
+    assert facts["shared_memory"] is True
     assert facts["tmp_writable"] is True
     assert facts["interfaces"] == ["lo"]
     assert facts["reaches"] is False
@@ -209,17 +211,17 @@ def test_a_log_is_bounded_and_its_end_is_kept(bench: Bench, python: OciImage) ->
         assert sum(log.stat().st_size for log in logs) < 1_100_000
 
 
-def test_two_devices_do_not_see_each_other(bench: Bench, python: OciImage, folder: Path) -> None:
-    other = Bench(bench.kind, bench.make, folder / "garden")
-    for one in (bench, other):
+def test_two_devices_do_not_see_each_other(fresh: Bench, python: OciImage, folder: Path) -> None:
+    other = Bench(fresh.kind, fresh.make, folder / "garden")
+    for one in (fresh, other):
         one.runtime.start(one.spec(one.prepare(python), "sleep"))
         one.up()
-    bench.runtime.stop(KEY)
-    assert bench.runtime.instances() == {}
+    fresh.runtime.stop(KEY)
+    assert fresh.runtime.instances() == {}
     assert isinstance(other.runtime.instances()[KEY], Running)
 
-    bench.runtime.discard(python.digest)
-    assert bench.runtime.prepared() == frozenset()
+    fresh.runtime.discard(python.digest)
+    assert fresh.runtime.prepared() == frozenset()
     assert other.runtime.prepared() == {python.digest}
     other.runtime.stop(KEY)
     other.runtime.start(other.spec(other.prepare(python), "sleep"))
@@ -227,15 +229,15 @@ def test_two_devices_do_not_see_each_other(bench: Bench, python: OciImage, folde
     other.runtime.discard(python.digest)
 
 
-def test_images_come_and_go_whole(bench: Bench, python: OciImage) -> None:
-    assert bench.runtime.prepared() == frozenset()
-    bench.prepare(python)
-    bench.prepare(python)
-    assert bench.runtime.prepared() == {python.digest}
-    assert bench.make(bench.home).prepared() == {python.digest}
-    bench.runtime.discard(python.digest)
-    bench.runtime.discard(python.digest)
-    assert bench.runtime.prepared() == frozenset()
+def test_images_come_and_go_whole(fresh: Bench, python: OciImage) -> None:
+    assert fresh.runtime.prepared() == frozenset()
+    fresh.prepare(python)
+    fresh.prepare(python)
+    assert fresh.runtime.prepared() == {python.digest}
+    assert fresh.make(fresh.home).prepared() == {python.digest}
+    fresh.runtime.discard(python.digest)
+    fresh.runtime.discard(python.digest)
+    assert fresh.runtime.prepared() == frozenset()
 
 
 def test_two_revisions_run_side_by_side(bench: Bench, python: OciImage) -> None:
@@ -248,18 +250,18 @@ def test_two_revisions_run_side_by_side(bench: Bench, python: OciImage) -> None:
     assert bench.runtime.instances().keys() == {newer}
 
 
-def test_a_blob_that_has_rotted_is_found_before_anything_runs(bench: Bench) -> None:
+def test_a_blob_that_has_rotted_is_found_before_anything_runs(fresh: Bench) -> None:
     rotten = python_image(3)
-    image = rotten.put(bench.store)
+    image = rotten.put(fresh.store)
     layer = rotten.layers[-1]
-    path = bench.store.path(layer)
+    path = fresh.store.path(layer)
     data = bytearray(path.read_bytes())
     data[-9] ^= 1
     path.write_bytes(data)
     with pytest.raises(DigestError, match=layer):
-        bench.runtime.prepare(image, bench.store)
-    assert bench.runtime.prepared() == frozenset()
-    assert not bench.store.has(layer)  # so it is pulled again
+        fresh.runtime.prepare(image, fresh.store)
+    assert fresh.runtime.prepared() == frozenset()
+    assert not fresh.store.has(layer)  # so it is pulled again
 
 
 def test_docker_that_is_away_is_an_error_that_may_pass(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def spec(tmp_path: Path, **settings: object) -> InstanceSpec:
 
 
 def test_a_container_is_locked_down_and_says_what_it_runs(tmp_path: Path) -> None:
-    body = container(spec(tmp_path, inputs={"frames": FolderInput("in")}), Grants(), init=True)
+    body = container(spec(tmp_path, inputs={"frames": FolderInput("in")}), Grants())
     host = body["HostConfig"]
     assert body["Entrypoint"] == ["/a"]
     assert body["Env"] == ["A=1", "B=3", "SKERRY_RUN_DIR=/run/skerry"]
