@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 import skerry_contract
 from skerry_agent.core.report import phase_of, reports_of, state_of, told
+from skerry_agent.data_meter import DataMeter
 from skerry_agent.ed25519 import verify as verify_ed25519
 from skerry_agent.executor import Executor
 from skerry_agent.home import STATUS_FILE, Home
@@ -124,6 +125,7 @@ class Parts:
         uplink: The connection to the broker.
         teller: Stores what there is to tell.
         inbox: Desired documents that come in.
+        meter: Counts what crosses the network.
         platform: OCI platform of this machine.
     """
 
@@ -135,6 +137,7 @@ class Parts:
     uplink: Uplink
     teller: Teller
     inbox: Inbox
+    meter: DataMeter
     platform: str
 
 
@@ -200,6 +203,7 @@ class Agent:
         self._uplink.set_state("disconnected")
         self._uplink.stop()
         self._parts.outbox.close()
+        self._parts.meter.close()
 
     # --- desired documents --------------------------------------------------------------------
 
@@ -314,7 +318,14 @@ class Agent:
         level = self._parts.outbox.level()
         oldest_s = max(0.0, time.time() - level.oldest_s) if level.oldest_s is not None else 0.0
         outbox = OutboxHealth(level.rows, level.size_bytes, round(oldest_s, 1), level.dropped)
-        health = Health(self._parts.boot, now_text(), interval_s, self._metrics.read(), outbox)
+        health = Health(
+            self._parts.boot,
+            now_text(),
+            interval_s,
+            self._metrics.read(),
+            outbox,
+            self._parts.meter.used(),
+        )
         self._uplink.publish(topics.HEALTH, health)
         self._say_caps()
 

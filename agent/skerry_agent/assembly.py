@@ -4,6 +4,7 @@ import secrets
 from pathlib import Path
 
 from skerry_agent.agent import Agent, Inbox, Parts, Teller, machine_platform, now_text
+from skerry_agent.data_meter import DataMeter
 from skerry_agent.executor import Executor, Places
 from skerry_agent.home import Home
 from skerry_agent.pulling.pull import Puller
@@ -23,6 +24,7 @@ def make_agent(home: Home) -> Agent:
     """
     config, memory, inbox = home.config, Memory(home.state), Inbox()
     boot = Boot(f"b{memory.next_birth()}-{secrets.token_hex(3)}", memory.next_birth, now_text)
+    meter = DataMeter(home.state / "data-used.json", config.data_budget)
     outbox = Outbox(home.state / "outbox.db", boot.id, limit_bytes=config.outbox_mb * 2**20)
     link = Link(config.broker, home.topics, home.token, home.ca, config.ack == "broker")
     uplink = Uplink(link, boot, outbox, inbox.put)
@@ -38,6 +40,7 @@ def make_agent(home: Home) -> Agent:
             uplink,
             teller,
             inbox,
+            meter,
             machine_platform(),
         )
     )

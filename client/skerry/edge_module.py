@@ -24,6 +24,7 @@ from skerry_contract.errors import (
 from skerry_contract.manifest import RunSettings, Target
 
 if TYPE_CHECKING:
+    from skerry.model import Model
     from skerry.webservice import Webservice
 
 ALLOW = "allow_code_in_models"
@@ -31,6 +32,8 @@ ALLOW = "allow_code_in_models"
 SETTLED = frozenset({"committed", "refused", "superseded"})
 """Phases that a device does not leave by itself."""
 POLL_S = 0.5
+_NAMED = 5
+"""Files that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +87,11 @@ class EdgeConfiguration:
             )
         for note in order.source.notes:
             order.say(note)
-        models = [model.id for model in registered(order.models)]
+        models = registered(order.models)
+        if not self.settings.get(ALLOW, False):
+            _refuse_code(models)
         platforms = self.platforms or _reported(api, self.devices)
-        build = start_build(api, order.name, models, order.source, platforms)
+        build = start_build(api, order.name, [one.id for one in models], order.source, platforms)
         package = ModelPackage(order.workspace, build)
         package.wait_for_creation(show_output=True, show=order.say)
         made = package.module()
@@ -182,6 +187,20 @@ def _check_all_run(found: Deployment) -> None:
                 remedy=(why.remedy if why else "") or f"See: skerry device show {one.device}.",
                 detail=why.detail if why else "",
             )
+
+
+def _refuse_code(models: Sequence["Model"]) -> None:
+    """Say before a long build what the server would say after it."""
+    found = [f"{path} of {model.id}" for model in models for path in model.executes_code]
+    if found:
+        more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        raise ManifestError(
+            f"files execute code when they are loaded: {', '.join(found[:_NAMED])}{more}",
+            (ALLOW,),
+            subject="edge deployment",
+            remedy="'skerry model show' says why. If you trust who made them, add to the "
+            f'deployment configuration: {ALLOW}=True, or "{ALLOW}": true in its file.',
+        )
 
 
 def _reported(api: Api, devices: Sequence[str]) -> tuple[str, ...]:

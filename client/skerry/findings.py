@@ -51,7 +51,10 @@ def resources_text(resources: ModelResources) -> str:
 
 
 def _about(found: Finding) -> str:
-    said = ", ".join(f"{key} {value}" for key, value in found.facts.items())
+    facts = {
+        key: value for key, value in found.facts.items() if str(value) not in found.executes_code
+    }
+    said = ", ".join(f"{key} {value}" for key, value in facts.items())
     label = f"{LABEL}: {found.executes_code}" if found.executes_code else ""
     return "; ".join(part for part in (label, said) if part)
 

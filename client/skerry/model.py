@@ -111,6 +111,11 @@ class Model:
         return self._about.version
 
     @property
+    def executes_code(self) -> tuple[str, ...]:
+        """Paths of its files that can execute code when they are loaded, such as pickles."""
+        return tuple(one.path for one in self._about.findings if one.executes_code)
+
+    @property
     def id(self) -> str:
         """Name and version, such as ``sentiment:1``."""
         return f"{self.name}:{self.version}"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from skerry.answers import Build, Module
 from skerry.explained import explained
-from skerry.images.export import export
+from skerry.images.export import Choice, export
 from skerry.images.target import Target
 from skerry.output import Output
 from skerry.transport import error_from
@@ -126,7 +126,8 @@ class ModelPackage:
             folder.mkdir(parents=True, exist_ok=True)
             target = Target("docker-archive", folder / "image.tar")
         which = Reference(made.name, made.version)
-        export(self._workspace.api, which, (target,), Output.standard("table"), force=force)
+        said = Output.standard("table")
+        export(self._workspace.api, which, (target,), said, Choice(), force=force)
         return str(target.path)
 
     def _look(self) -> None:

@@ -1,7 +1,6 @@
 """Build the parts of a server and connect them; nothing runs yet when ``assemble`` returns."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -126,7 +125,6 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
         ingest=ingest,
         publisher=publisher,
         identification=_identification(place, director.trust, token),
-        blobs_answer=lambda: os.access(data / "blobs", os.W_OK),
         disk_has_room=lambda: space.has_room(data),
         broker_answers=lambda: link.ready,
     )

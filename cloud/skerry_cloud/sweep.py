@@ -49,6 +49,7 @@ class Sweep:
         except (SkerryError, OSError, ValueError, KeyError) as error:
             log.error("no unneeded blobs are removed: %s", error)  # noqa: TRY400 (its text says it all)
             return 0
+        self._blobs.tidy()
         doomed = unneeded(self._blobs.stored(), needed, before)
         freed = sum(self._blobs.delete_unused(digest, before) for digest in doomed)
         if freed:

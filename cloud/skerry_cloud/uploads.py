@@ -2,8 +2,9 @@
 
 An upload is known by the digest that it must have, so whoever has the same bytes goes on with it.
 What has come lies in one file, whose length is the offset to go on from; it is verified as a whole
-before it becomes a blob, so what a power cut tore is found and sent again. One writer at a time has
-an upload, and holds a lock that the kernel lets go of when its process ends.
+before it becomes a blob, so what a power cut tore is found and sent again. The last byte counts
+only once the blob is stored: who sends it again after a failure has that tried again. One writer
+at a time has an upload, and holds a lock that the kernel lets go of when its process ends.
 """
 
 import fcntl
@@ -16,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 
 from skerry_cloud import space
-from skerry_cloud.blobs import CHUNK, MAX_BLOB_BYTES, BlobStore, Readable
+from skerry_cloud.blobs import CHUNK, MAX_BLOB_BYTES, Blob, BlobStore, Readable
 from skerry_cloud.clock import Clock
 from skerry_contract.errors import ConflictError, DigestError, NoSpaceError, NotFoundError
 from skerry_contract.names import Digest, check_digest
@@ -106,7 +107,8 @@ class Uploads:
             return Upload(name, size, size)
         for path in self._folder.glob(f"{_hex(digest)}.*"):
             with suppress(FileNotFoundError):
-                return Upload(name, _size(path), path.stat().st_size)
+                size = _size(path)
+                return Upload(name, size, min(path.stat().st_size, max(size - 1, 0)))
         raise NotFoundError(f"there is no upload of {digest}", remedy="Begin it anew.")
 
     def append(self, digest: str, offset: int, source: Readable) -> Upload:
@@ -119,6 +121,7 @@ class Uploads:
             ConflictError: Another writer has it, or ``offset`` is not where it ends.
             DigestError: All bytes are here and are not what they should be; they are forgotten.
             NoSpaceError: There are more bytes than there must be, or the disk is full.
+            ObjectStoreError: All bytes are here, and the object store does not take them.
         """
         found = self.find(digest)
         if found.offset != offset:
@@ -127,8 +130,10 @@ class Uploads:
             return found
         path = self._path(digest, found.size)
         with space.told(f"{digest} after {offset} bytes"), _held(path) as file:
-            if file.seek(0, os.SEEK_END) != offset:
+            if min(file.seek(0, os.SEEK_END), max(found.size - 1, 0)) != offset:
                 raise _elsewhere(self.find(digest), offset)
+            file.truncate(offset)
+            file.seek(offset)
             state = hashlib.sha256()
             end = offset + _copy(source, file, state.update, found.size - offset)
             if end < found.size:
@@ -175,7 +180,7 @@ class Uploads:
                 f"{upload.size} bytes that should be {upload.digest} are {actual}",
                 remedy="Send them again; they changed on the way, or while they were read.",
             )
-        self._blobs.adopt(path, upload.digest)
+        self._blobs.adopt(path, Blob(upload.digest, upload.size))
 
     def _check_number(self) -> None:
         unfinished = len(list(self._folder.iterdir()))

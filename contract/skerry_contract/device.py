@@ -45,6 +45,25 @@ class CloudAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class DataBudget:
+    """What may cross the network in a month, sent and received together; 0 is no limit.
+
+    Attributes:
+        updates_mb: For images, in MiB.
+        telemetry_mb: For telemetry and events, in MiB.
+        logs_mb: For logs, in MiB.
+        samples_mb: For samples, in MiB.
+        first_day: Day of the calendar's month on which counting begins anew, in UTC.
+    """
+
+    updates_mb: Annotated[int, Range(0, 10_000_000)] = 0
+    telemetry_mb: Annotated[int, Range(0, 10_000_000)] = 0
+    logs_mb: Annotated[int, Range(0, 10_000_000)] = 0
+    samples_mb: Annotated[int, Range(0, 10_000_000)] = 0
+    first_day: Annotated[int, Range(1, 28)] = 1
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceConfig:
     """What is flashed; see ``docs/device-folder.md``.
 
@@ -59,6 +78,7 @@ class DeviceConfig:
         ack: Whether the outbox trims on the cloud's ``ack`` or on the broker's PUBACK.
         outbox_mb: Most the outbox may hold, in MiB.
         store_mb: Most the blob store may hold, in MiB.
+        data_budget: What may cross the network in a month.
         schema: Version of this format.
     """
 
@@ -74,4 +94,5 @@ class DeviceConfig:
     ack: Literal["cloud", "broker"] = "cloud"
     outbox_mb: Annotated[int, Range(1, 100_000)] = 64
     store_mb: Annotated[int, Range(16, 10_000_000)] = 8192
+    data_budget: DataBudget = DataBudget()
     schema: Literal[1] = 1

@@ -14,9 +14,11 @@
     │   └── WrongDeviceError     it is meant for another device
     ├── DigestError              bytes are not what their digest promised
     ├── NoSpaceError             the disk, or a byte limit, has no room
+    ├── DataBudgetError          a month's data is used up
     ├── NetworkError             the network failed; trying again may help
     │   ├── BrokerError          the MQTT broker did not take the connection
     │   ├── DatabaseError        the database of the server did not answer
+    │   ├── ObjectStoreError     the object store of the server did not answer, or refused
     │   └── RegistryError        the registry answered, but not with what was asked for
     ├── DeadlineError            what was waited for did not happen in time
     ├── ModelError               the files of a model cannot be registered
@@ -154,6 +156,13 @@ class NoSpaceError(SkerryError):
     retryable = True
 
 
+class DataBudgetError(SkerryError):
+    """What a cause may send and receive in a month is used up."""
+
+    code = "DATA_BUDGET"
+    retryable = True
+
+
 class NetworkError(SkerryError):
     """The network failed on the way; nobody is to blame yet."""
 
@@ -171,6 +180,12 @@ class DatabaseError(NetworkError):
     """The database of the server did not answer, or ended the connection."""
 
     code = "DATABASE"
+
+
+class ObjectStoreError(NetworkError):
+    """The object store of the server did not answer, or refused what the server asked for."""
+
+    code = "OBJECT_STORE"
 
 
 class RegistryError(NetworkError):

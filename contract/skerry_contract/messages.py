@@ -236,6 +236,38 @@ class OutboxHealth:
     dropped: Annotated[Mapping[str, Count], Size(0, 32)] = field(default_factory=dict)
 
 
+Cause = Literal["updates", "telemetry", "logs", "samples", "control"]
+"""What bytes cross the network for; ``control`` is what cannot be left out, and has no budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataUse:
+    """What one cause has used of a month's data, in bytes.
+
+    Attributes:
+        sent: Bytes sent.
+        received: Bytes received.
+        limit: Most that both may be together; 0 for no limit.
+    """
+
+    sent: Count = 0
+    received: Count = 0
+    limit: Count = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DataHealth:
+    """What has crossed the network in the present month.
+
+    Attributes:
+        since: First day of the month, such as ``2026-11-01``; empty if nothing is counted.
+        used: Bytes by cause.
+    """
+
+    since: Annotated[str, Text(max_length=10)] = ""
+    used: Mapping[str, DataUse] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """Payload of ``health``: the heartbeat.
@@ -246,6 +278,7 @@ class Health:
         interval_s: Seconds until the next one at the latest, jitter included.
         metrics: Numbers by name; names are Memfault's where it has one.
         outbox: How the outbox stands.
+        data: What has crossed the network this month, by cause.
         schema: Version of this format.
     """
 
@@ -254,6 +287,7 @@ class Health:
     interval_s: Annotated[float, Range(0.1, 86_400)]
     metrics: Annotated[Mapping[str, float], Size(0, 200)] = field(default_factory=dict)
     outbox: OutboxHealth = OutboxHealth()
+    data: DataHealth = DataHealth()
     schema: Literal[1] = 1
 
 

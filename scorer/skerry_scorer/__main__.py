@@ -14,9 +14,10 @@ from contextlib import suppress
 from typing import NoReturn
 
 from skerry_scorer.host import CRASHED, CUT_SHORT, Host
-from skerry_scorer.logs import PrintedLines, use_json
-from skerry_scorer.settings import Settings, SettingsError, read_settings
-from skerry_scorer.traces import Tracing, tracing_of
+from skerry_scorer.observing.logs import PrintedLines, use_json
+from skerry_scorer.observing.traces import Tracing, tracing_of
+from skerry_scorer.settings.host import Settings, read_settings
+from skerry_scorer.settings.inputs import SettingsError
 
 log = logging.getLogger("skerry_scorer")
 
@@ -56,13 +57,13 @@ def _prepare(settings: Settings) -> None:
         # Left by an earlier run; it would be taken for this one's.
         (settings.run_dir / "failure.json").unlink(missing_ok=True)
     if settings.data is not None:
-        from skerry_scorer import data_collection  # noqa: PLC0415 - only who collects pays for it
+        from skerry_scorer.collecting.collection import begin  # noqa: PLC0415 - only who collects pays for it
 
-        data_collection.begin(settings.data)
+        begin(settings.data)
 
 
 def _end(status: int) -> NoReturn:
-    collection = sys.modules.get("skerry_scorer.data_collection")
+    collection = sys.modules.get("skerry_scorer.collecting.collection")
     if collection is not None:
         collection.end(EXIT_S)
     if status != CUT_SHORT:

@@ -14,20 +14,21 @@ import time
 from contextlib import suppress
 from functools import partial
 
-from skerry_scorer.agent_link import AgentLink, Results, StdoutResults
-from skerry_scorer.connection import Connections, Handler, Patience
-from skerry_scorer.entry import InitFailedError, Scorer
-from skerry_scorer.exchange import Watch
-from skerry_scorer.feeder import Counts, Feeder
-from skerry_scorer.logs import PrintedLines
-from skerry_scorer.metrics import Metrics
-from skerry_scorer.routes import Routes
-from skerry_scorer.scoring import Scoring
-from skerry_scorer.settings import Limits, Settings
-from skerry_scorer.sockets import listen_unix, take_over, write_durably
-from skerry_scorer.sources import make_sources
-from skerry_scorer.traces import Tracing
-from skerry_scorer.worker import Worker
+from skerry_scorer.durable import write_durably
+from skerry_scorer.feeding.feeder import Counts, Feeder
+from skerry_scorer.feeding.results import AgentLink, Results, StdoutResults
+from skerry_scorer.http.connection import Connections, Handler, Patience
+from skerry_scorer.inputs.sources import make_sources
+from skerry_scorer.observing.logs import PrintedLines
+from skerry_scorer.observing.metrics import Metrics
+from skerry_scorer.observing.traces import Tracing
+from skerry_scorer.script.entry import InitFailedError, Scorer
+from skerry_scorer.script.worker import Worker
+from skerry_scorer.serving.exchange import Watch
+from skerry_scorer.serving.routes import Routes
+from skerry_scorer.serving.scoring import Scoring
+from skerry_scorer.settings.host import Limits, Settings
+from skerry_scorer.sockets import listen_unix, take_over
 
 log = logging.getLogger(__name__)
 

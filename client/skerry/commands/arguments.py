@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from skerry.images.compression import COMPRESSIONS
 from skerry_contract.errors import NameInvalidError
 from skerry_contract.names import (
     check_device_id,
@@ -51,6 +52,13 @@ MODEL = _Checked("NAME[:VERSION]", parse_model_reference)
 MODEL_NAME = _Checked("NAME", check_model_name)
 NAME = _Checked("NAME", check_name)
 DEVICE = _Checked("DEVICE", check_device_id)
+COMPRESSION = click.option(
+    "--compression",
+    type=click.Choice(COMPRESSIONS),
+    default="gzip",
+    show_default=True,
+    help="Of the layers. Docker before 23 and devices read no zstd.",
+)
 
 
 def pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:

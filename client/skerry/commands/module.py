@@ -12,7 +12,7 @@ import click
 from skerry import recipe as recipes
 from skerry.answers import Build, Image, Module
 from skerry.api import Api, NewModule
-from skerry.commands.arguments import MODEL, NAME, REFERENCE
+from skerry.commands.arguments import COMPRESSION, MODEL, NAME, REFERENCE
 from skerry.commands.module_base import BASE_HELP, bring_base
 from skerry.commands.module_export import OUTPUT_HELP, OUTPUTS, export, targets_of
 from skerry.commands.module_import import bring_in
@@ -20,8 +20,8 @@ from skerry.commands.module_init import init
 from skerry.commands.module_push import push
 from skerry.commands.module_show import show
 from skerry.files import Reader
+from skerry.images.export import Choice, check_targets
 from skerry.images.export import export as write_images
-from skerry.images.target import check_target
 from skerry.output import Output, count_text, short, size_text
 from skerry.recipe import RECIPE, Recipe
 from skerry.session import Session, with_session
@@ -62,6 +62,7 @@ def module() -> None:
 @click.option("--no-check", is_flag=True, help="Do not run init() and the golden set.")
 @click.option("--timeout", default=1800.0, show_default=True, help="Seconds to wait for the build.")
 @click.option("--output", "outputs", type=OUTPUTS, multiple=True, help=OUTPUT_HELP)
+@COMPRESSION
 @click.option("--force", is_flag=True, help="Replace what an earlier export made.")
 @partial(with_session, form_options=("--format",))
 def build(
@@ -72,8 +73,10 @@ def build(
     What stands in module.toml beside the entry script need not be typed; options win over it.
     """
     targets = targets_of(session, options["outputs"])
-    for target in targets:
-        check_target(target, force=options["force"])
+    choice = Choice(compression=options["compression"])
+    if choice.compression != "gzip" and not targets:
+        raise click.UsageError("--compression is for what --output writes: add --output oci:DIR.")
+    check_targets(targets, choice.compression, force=options["force"])
     scorer = folder or (recipe_file.parent if recipe_file else Path())
     recipe = _recipe(scorer, recipe_file, options)
     if recipe.name is None:
@@ -99,7 +102,7 @@ def build(
     made = follow(session.api, started, session.output.note, lambda: time.monotonic() > deadline)
     if targets:
         which = Reference(made.name, made.version)
-        write_images(session.api, which, targets, session.output, force=options["force"])
+        write_images(session.api, which, targets, session.output, choice, force=options["force"])
     written = [f"written  {target}" for target in targets]
     name = f"{made.name}:{made.version}"
     session.output.result(made, name, *_images(session.output, made), *written)

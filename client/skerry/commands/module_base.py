@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from skerry.commands.module_import import Access, lay_out
+from skerry.commands.module_import import Access, lay_out, tell_recompressed
 from skerry.images.incoming import read_layout, send, wanted_of
 from skerry.session import Session
 from skerry_contract.errors import NotFoundError
@@ -30,7 +30,8 @@ def bring_base(session: Session, source: str, platforms: Sequence[str]) -> Mappi
         laid_out = Path(scratch, "layout")
         laid_out.mkdir()
         folder, tag = lay_out(source, laid_out, platforms, Access())
-        images = read_layout(folder, tag, platforms)
+        images = read_layout(folder, tag, platforms, Path(scratch))
+        tell_recompressed(session.output, images)
         found = {wanted_of(platforms, image.platform) or "": image for image in images}
         lacking = ", ".join(sorted(set(platforms) - set(found)))
         if lacking:

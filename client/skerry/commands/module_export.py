@@ -5,8 +5,10 @@ from functools import partial
 
 import click
 
-from skerry.commands.arguments import REFERENCE
+from skerry.commands.arguments import COMPRESSION, REFERENCE
+from skerry.images.compression import Compression
 from skerry.images.documents import ModuleImages
+from skerry.images.export import Choice
 from skerry.images.export import export as write_images
 from skerry.images.target import Target, parse_target
 from skerry.output import Form
@@ -59,6 +61,7 @@ def told(found: ModuleImages, targets: Sequence[Target]) -> dict[str, object]:
 @click.argument("which", metavar="NAME:VERSION", type=REFERENCE)
 @click.option("--output", "outputs", type=OUTPUTS, multiple=True, help=OUTPUT_HELP)
 @click.option("--platform", help="Only this platform.  [default: all, where the form can]")
+@COMPRESSION
 @click.option("--force", is_flag=True, help="Replace what an earlier export made.")
 @partial(with_session, form_options=("--format",))
 def export(
@@ -66,6 +69,7 @@ def export(
     which: Reference,
     outputs: Sequence[Form | Target],
     platform: str | None,
+    compression: Compression,
     *,
     force: bool,
 ) -> None:
@@ -81,7 +85,7 @@ def export(
             "Say where to: --output oci:DIR, docker-archive:FILE, dockerfile:DIR."
         )
     found = write_images(
-        session.api, which, targets, session.output, platform=platform, force=force
+        session.api, which, targets, session.output, Choice(platform, compression), force=force
     )
     lines = [f"{target}  {found.top.digest}" for target in targets]
     session.output.result(told(found, targets), *lines)

@@ -1,7 +1,7 @@
 """``skerry module import``: an image that was made elsewhere becomes a module."""
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ import click
 from skerry.answers import Module
 from skerry.commands.arguments import NAME
 from skerry.commands.module_push import connect, given_credentials
-from skerry.images.incoming import bring, read_layout
+from skerry.images.incoming import Incoming, bring, read_layout
 from skerry.images.unpacking import lay_out_archive, lay_out_registry
-from skerry.output import facts
+from skerry.output import Output, count_text, facts
 from skerry.registry.address import parse_address
 from skerry.registry.credentials import Credentials
 from skerry.session import Session, with_session
@@ -42,14 +42,15 @@ def bring_in(session: Session, /, source: str, name: str, **options: Any) -> Non
     Every blob is checked against its digest, every layer against what the config promises. What
     the image runs is not tried: it is a plain container, unless it speaks what docs/module-image.md
     says. A registry's image may be named by digest, as REPOSITORY@sha256:…; Docker's own
-    form becomes OCI's, with another digest.
+    form becomes OCI's, and zstandard layers become gzip, both with another digest.
     """
     with tempfile.TemporaryDirectory(prefix="skerry-import-") as scratch:
         platforms = (options["platform"],) if options["platform"] else ()
         given = given_credentials(options["username"], from_stdin=options["password_stdin"])
         access = Access(given, options["ca"], plain=options["plain_http"])
         folder, tag = lay_out(source, Path(scratch), platforms, access)
-        images = read_layout(folder, tag, platforms)
+        images = read_layout(folder, tag, platforms, Path(scratch))
+        tell_recompressed(session.output, images)
         with session.output.progress() as bar:
             total = sum(file.size for image in images for file in image.files)
             task = bar.add_task(name, total=total)
@@ -105,6 +106,14 @@ def lay_out(
     connection = connect(address, access.credentials, ca=access.ca, plain=access.plain)
     reference = digest if at else address.tag
     return scratch, lay_out_registry(connection, address, reference, scratch, platforms)
+
+
+def tell_recompressed(output: Output, images: Sequence[Incoming]) -> None:
+    """Say which images have other layers now than they came with."""
+    for image in images:
+        if image.recompressed:
+            layers = count_text(image.recompressed, "zstandard layer")
+            output.note(f"{layers} of the image for {image.platform} became gzip")
 
 
 def _folder(place: str) -> tuple[Path, str]:

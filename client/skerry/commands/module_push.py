@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from skerry.commands.arguments import REFERENCE
+from skerry.commands.arguments import COMPRESSION, REFERENCE
+from skerry.images.export import as_wanted
 from skerry.images.layout import blobs_of
 from skerry.images.source import CloudBlobs, module_images
 from skerry.output import Output, facts, size_text
@@ -42,6 +43,7 @@ _MAX_PASSWORD = 64 * 1024
     metavar="REPOSITORY",
     help="Another repository there that may hold the layers.  Repeatable.",
 )
+@COMPRESSION
 @with_session
 def push(session: Session, /, which: Reference, to: str, **options: Any) -> None:
     """Push a module's images, and what they say of themselves, to a registry.
@@ -57,11 +59,13 @@ def push(session: Session, /, which: Reference, to: str, **options: Any) -> None
     given = given_credentials(options["username"], from_stdin=options["password_stdin"])
     connection = connect(address, given, ca=options["ca"], plain=options["plain_http"])
     found = module_images(session.api, which)
-    send = Push(connection, address, CloudBlobs(session.api, which.name), options["mount"])
-    with session.output.progress() as bar:
-        task = bar.add_task(str(address), total=sum(blob.size for blob in blobs_of(found)))
-        pushed = send(found, lambda count: bar.advance(task, count))
-    _tell(session.output, address, found.top.digest, pushed)
+    stored = CloudBlobs(session.api, which.name)
+    with as_wanted(found, stored, options["compression"], session.output) as (images, blobs):
+        send = Push(connection, address, blobs, options["mount"])
+        with session.output.progress() as bar:
+            task = bar.add_task(str(address), total=sum(blob.size for blob in blobs_of(images)))
+            pushed = send(images, lambda count: bar.advance(task, count))
+    _tell(session.output, address, images.top.digest, pushed)
 
 
 def given_credentials(username: str | None, *, from_stdin: bool) -> Credentials | None:

@@ -17,6 +17,7 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 GZIP_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 TAR_TYPE = "application/vnd.oci.image.layer.v1.tar"
+ZSTD_TYPE = "application/vnd.oci.image.layer.v1.tar+zstd"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 """Largest manifest, index or config; the limit that registries agree on."""
 TITLE = "org.opencontainers.image.title"

@@ -1,14 +1,14 @@
 """An image that was made elsewhere, brought into the cloud from an OCI layout, all of it checked.
 
 Docker's own media types become OCI's: the bytes of configs and layers stay, a manifest's do not, so
-such an image gets another digest.
+such an image gets another digest. So does one with zstandard layers, which become gzip.
 """
 
 import hashlib
 import json
 import re
-import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from typing import Any
 from skerry.answers import Module
 from skerry.api import Api
 from skerry.files import LocalFile
+from skerry.images.compression import recompress, unpack
 from skerry.images.documents import (
     GZIP_TYPE,
     INDEX_TYPE,
     MANIFEST_TYPE,
     MAX_MANIFEST_BYTES,
     TAR_TYPE,
+    ZSTD_TYPE,
     Config,
     Descriptor,
     Index,
@@ -44,9 +46,8 @@ _OCI_TYPES = {
     "application/vnd.docker.container.image.v1+json": _CONFIG_TYPE,
     "application/vnd.docker.image.rootfs.diff.tar.gzip": GZIP_TYPE,
     "application/vnd.docker.image.rootfs.diff.tar": TAR_TYPE,
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": ZSTD_TYPE,
 }
-MAX_LAYER_BYTES = 64 * 1024**3
-"""Largest layer when it is not compressed."""
 _PIECE = 1024 * 1024
 Count = Callable[[int], object]
 
@@ -59,11 +60,13 @@ class Incoming:
         manifest: Bytes of its manifest, in OCI's form.
         files: Its config and layers.
         platform: Platform it runs on.
+        recompressed: How many of its layers became gzip.
     """
 
     manifest: bytes
     files: tuple[LocalFile, ...]
     platform: str
+    recompressed: int = 0
 
     @property
     def digest(self) -> Digest:
@@ -107,13 +110,16 @@ def wanted_of(platforms: Collection[str], platform: str) -> str | None:
     return next((one for one in (platform, plain) if one in platforms), None)
 
 
-def read_layout(folder: Path, tag: str, platforms: Collection[str]) -> list[Incoming]:
+def read_layout(
+    folder: Path, tag: str, platforms: Collection[str], scratch: Path
+) -> list[Incoming]:
     """Return the images of an OCI layout, each blob checked against its digest.
 
     Args:
         folder: The layout.
         tag: Which image; empty for the only one.
         platforms: Take these only; all, if there are none.
+        scratch: Folder for layers that have to be compressed anew.
 
     Raises:
         NotFoundError: There is no such image, or a blob is missing.
@@ -130,7 +136,7 @@ def read_layout(folder: Path, tag: str, platforms: Collection[str]) -> list[Inco
             remedy=f"Name one as oci:DIR:TAG; there is: {tags}.",
         )
     listed = list(_images(folder, chosen[0]))
-    found = [_incoming(folder, one) for one in listed if may_be_for(platforms, one)]
+    found = [_incoming(folder, one, scratch) for one in listed if may_be_for(platforms, one)]
     wanted = [one for one in found if not platforms or wanted_of(platforms, one.platform)]
     if not wanted:
         there = ", ".join([*(str(one.platform or "") for one in listed), *_platforms(found)])
@@ -162,22 +168,49 @@ def _images(folder: Path, top: Descriptor) -> Iterator[Descriptor]:
             yield one
 
 
-def _incoming(folder: Path, listed: Descriptor) -> Incoming:
+def _incoming(folder: Path, listed: Descriptor, scratch: Path) -> Incoming:
     data = in_oci_form(_document(folder, listed))
     manifest = read_manifest(data, listed.digest)
     written = _document(folder, manifest.config)
     config = shape.parse(Config, written, max_bytes=MAX_MANIFEST_BYTES, subject=listed.digest)
     files = [_file(folder, manifest.config)]
+    made: dict[str, Descriptor] = {}
     for layer, diff_id in zip(manifest.layers, _diff_ids(config, manifest), strict=True):
-        files.append(_file(folder, layer))
-        check_layer(files[-1].source, layer, diff_id)
+        file = _file(folder, layer)
+        if layer.mediaType == ZSTD_TYPE:
+            file, made[layer.digest] = _as_gzip(file, layer, diff_id, scratch)
+        else:
+            unpack(file.source, layer, diff_id, lambda _piece: None)
+        files.append(file)
     for digest in manifest.annotations.values():
         # What an image of another Skerry says of itself comes with it.
         if re.fullmatch(DIGEST, digest) and blob_path(folder, digest).is_file():
             size = blob_path(folder, digest).stat().st_size
             files.append(_file(folder, Descriptor("", digest, size)))
     platform = "/".join(filter(None, (config.os, config.architecture, config.variant)))
-    return Incoming(data, tuple(files), platform)
+    return Incoming(_with_layers(data, made), tuple(files), platform, len(made))
+
+
+def _as_gzip(
+    file: LocalFile, layer: Descriptor, diff_id: str, scratch: Path
+) -> tuple[LocalFile, Descriptor]:
+    """Write a zstandard layer as devices and every engine read it; check it on the way."""
+    path = Path(tempfile.mkdtemp(dir=scratch), "layer.tar.gz")
+    made = recompress(file.source, layer, diff_id, "gzip", path)
+    return LocalFile(path.name, path, made.size, Digest(made.digest)), made
+
+
+def _with_layers(data: bytes, made: Mapping[str, Descriptor]) -> bytes:
+    """Return a manifest that names layers that were made instead of those that they came from."""
+    if not made:
+        return data
+    document = json.loads(data)
+    for entry in document["layers"]:
+        if entry["digest"] in made:
+            new = made[entry["digest"]]
+            entry.update(mediaType=new.mediaType, digest=new.digest, size=new.size)
+            entry.pop("annotations", None)  # They tell where to find what in the other form.
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def in_oci_form(data: bytes) -> bytes:
@@ -189,43 +222,6 @@ def in_oci_form(data: bytes) -> bytes:
     for part in [document, *(part for part in parts if isinstance(part, dict))]:
         part["mediaType"] = _OCI_TYPES.get(str(part.get("mediaType")), part.get("mediaType"))
     return json.dumps(document, separators=(",", ":")).encode()
-
-
-def check_layer(path: Path, layer: Descriptor, diff_id: str) -> None:
-    """Raise DigestError unless a layer unpacks to what the config promises.
-
-    Raises:
-        ContractError: It is compressed in a way that devices cannot read, or grows without end.
-    """
-    if layer.mediaType not in (GZIP_TYPE, TAR_TYPE):
-        raise ContractError(
-            f"layer {layer.digest} is {layer.mediaType}",
-            remedy="Make the image with gzip layers, for devices read no others.",
-        )
-    unpacked, size = hashlib.sha256(), 0
-    for piece in _unpacked(path, gzip=layer.mediaType == GZIP_TYPE):
-        size += len(piece)
-        if size > MAX_LAYER_BYTES:
-            raise ContractError(f"layer {layer.digest} has more than {MAX_LAYER_BYTES} bytes")
-        unpacked.update(piece)
-    if f"sha256:{unpacked.hexdigest()}" != diff_id:
-        raise DigestError(f"layer {layer.digest} does not unpack to {diff_id}")
-
-
-def _unpacked(path: Path, *, gzip: bool) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        if not gzip:
-            yield from iter(lambda: file.read(_PIECE), b"")
-            return
-        state = zlib.decompressobj(31)
-        try:
-            while data := state.unconsumed_tail or state.unused_data or file.read(_PIECE):
-                if state.eof:
-                    state = zlib.decompressobj(31)  # a gzip file may have several members
-                yield state.decompress(data, _PIECE)
-            yield b"" if state.eof else state.flush()
-        except zlib.error as error:
-            raise DigestError(f"{path.name} is no whole gzip file: {error}") from error
 
 
 def _diff_ids(config: Config, manifest: Manifest) -> Sequence[str]:

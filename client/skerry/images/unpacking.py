@@ -14,6 +14,7 @@ from skerry.images.documents import (
     MANIFEST_TYPE,
     MAX_MANIFEST_BYTES,
     TAR_TYPE,
+    ZSTD_TYPE,
     Descriptor,
     Index,
     check_bytes,
@@ -140,14 +141,15 @@ def _layer(tar: tarfile.TarFile, name: str, folder: Path) -> dict[str, Any]:
     with _member(tar, name) as source, path.open("wb") as out:
         shutil.copyfileobj(source, out, 1024 * 1024)
     with path.open("rb") as file:
-        is_gzip = file.read(2) == b"\x1f\x8b"
+        begin = file.read(4)
         file.seek(0)
         digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     target = blob_path(folder, digest)
     target.parent.mkdir(parents=True, exist_ok=True)
     size = path.stat().st_size
     path.replace(target)
-    media_type = GZIP_TYPE if is_gzip else TAR_TYPE
+    kinds = {b"\x1f\x8b": GZIP_TYPE, b"\x28\xb5\x2f\xfd": ZSTD_TYPE}
+    media_type = next((kinds[one] for one in kinds if begin.startswith(one)), TAR_TYPE)
     return {"mediaType": media_type, "digest": digest, "size": size}
 
 

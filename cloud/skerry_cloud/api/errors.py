@@ -25,6 +25,7 @@ from skerry_contract.errors import (
     NetworkError,
     NoSpaceError,
     NotFoundError,
+    ObjectStoreError,
     ScorerError,
     SkerryError,
     UnauthorizedError,
@@ -46,6 +47,7 @@ STATUS: Mapping[str, int] = {
     NetworkError.code: 408,
     BrokerError.code: 503,
     DatabaseError.code: 503,
+    ObjectStoreError.code: 503,
     NoSpaceError.code: 507,
 }
 """Status by code; what is not here is 500."""

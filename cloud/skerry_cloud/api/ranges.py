@@ -1,15 +1,12 @@
 """Blobs over HTTP, whole or in part (RFC 9110, section 14)."""
 
 import re
-from collections.abc import Iterator
-from typing import BinaryIO
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from skerry_cloud.blobs import BlobStore
 
-_PIECE = 256 * 1024
 _HOUR_S = 3600
 
 
@@ -43,7 +40,8 @@ def blob_response(request: Request, blobs: BlobStore, digest: str, media_type: s
     status = 206 if wanted else 200
     if request.method == "HEAD":
         return Response(None, status, headers, media_type)
-    return StreamingResponse(_pieces(blobs.open(digest), first, last), status, headers, media_type)
+    pieces = blobs.pieces(digest, first, last - first + 1)
+    return StreamingResponse(pieces, status, headers, media_type)
 
 
 def parse_range(header: str, size: int) -> tuple[int, int] | None:
@@ -60,12 +58,3 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
     first = int(found.group(1))
     last = min(int(found.group(2) or size), size - 1)
     return (first, last) if first <= last else (1, 0)
-
-
-def _pieces(file: BinaryIO, first: int, last: int) -> Iterator[bytes]:
-    with file:
-        file.seek(first)
-        left = last - first + 1
-        while left > 0 and (piece := file.read(min(_PIECE, left))):
-            left -= len(piece)
-            yield piece

@@ -46,7 +46,6 @@ class Services:
     """What stands behind the API.
 
     Attributes:
-        blobs_answer: Whether the blob store can be written.
         disk_has_room: Whether the data folder's disk is not full.
         broker_answers: Whether the broker is connected.
     """
@@ -63,7 +62,6 @@ class Services:
     ingest: Ingest
     publisher: Publisher
     identification: Identification
-    blobs_answer: Callable[[], bool]
     disk_has_room: Callable[[], bool]
     broker_answers: Callable[[], bool]
 

@@ -280,12 +280,12 @@ def _place(folder: Path, files: Sequence[FileEntry], blobs: BlobStore, *, copy: 
     for file in files:
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        source = blobs.path(file.digest)
-        if not copy:
-            with suppress(OSError):
-                os.link(source, target)
-                continue
-        shutil.copyfile(source, target)
+        with blobs.file(file.digest) as source:
+            if not copy:
+                with suppress(OSError):
+                    os.link(source, target)
+                    continue
+            shutil.copyfile(source, target)
 
 
 @contextmanager

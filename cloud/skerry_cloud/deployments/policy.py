@@ -37,8 +37,8 @@ def check_code_in_models(
                 f"{wanted.image} holds files that execute code when they are loaded: "
                 f"{', '.join(found[:_NAMED])}{more}",
                 ("modules", name),
-                remedy="If you trust who made them, add this line to the module: "
-                "allow_code_in_models: true",
+                remedy="'skerry model show' says why. If you trust who made them, add this "
+                "line to the module: allow_code_in_models: true",
             )
 
 
@@ -46,4 +46,4 @@ def _dangers(model: Model) -> Iterator[str]:
     if not model.digest:
         yield f"{model.reference} (it was registered before files were examined)"
     for one in model.executes_code:
-        yield f"{one.path} of {model.reference} ({one.executes_code})"
+        yield f"{one.path} of {model.reference}"

@@ -133,7 +133,7 @@ def read_image(digest: str, blobs: BlobStore, *, runs: bool = True) -> UploadedI
                 reason,
                 ("layers", i, "mediaType"),
                 subject=digest,
-                remedy="Make the image with gzip layers, for devices read no others.",
+                remedy="Devices read no others; 'skerry module import' makes gzip of zstandard.",
             )
     for part in (manifest.config, *manifest.layers):
         # Asking counts as use, so that no sweep comes between this and the module.

@@ -10,9 +10,15 @@ import pytest
 import requests
 
 from skerry_cloud import uploads
-from skerry_cloud.blobs import BlobStore
+from skerry_cloud.blobs import Blob, BlobStore, FolderBackend
 from skerry_cloud.uploads import Uploads
-from skerry_contract.errors import ConflictError, DigestError, NoSpaceError, NotFoundError
+from skerry_contract.errors import (
+    ConflictError,
+    DigestError,
+    NoSpaceError,
+    NotFoundError,
+    ObjectStoreError,
+)
 from support.cloud_server import CloudServer
 from support.waiting import eventually
 
@@ -157,6 +163,37 @@ def test_what_a_power_cut_tore_is_found_and_sent_again(tmp_path: Path) -> None:
     again.begin(digest, len(data))
     again.append(digest, 0, _Source(data))
     assert blobs.read(digest, limit=len(data)) == data
+
+
+class _Away(FolderBackend):
+    """A backend whose place is out of reach at first."""
+
+    away = True
+
+    def take(self, path: Path, blob: Blob) -> None:
+        if self.away:
+            raise ObjectStoreError("the object store does not answer")
+        super().take(path, blob)
+
+
+def test_the_last_byte_counts_once_the_blob_is_stored(tmp_path: Path) -> None:
+    backend = _Away(tmp_path / "away")
+    blobs = BlobStore(tmp_path / "blobs", backend)
+    data = os.urandom(100_000)
+    digest = digest_of(data)
+    made = Uploads(tmp_path / "uploads", blobs, lambda: 0.0)
+    made.begin(digest, len(data))
+    with pytest.raises(ObjectStoreError):
+        made.append(digest, 0, _Source(data))
+    # As after a kill between the last byte and the blob, too.
+    assert made.begin(digest, len(data)).offset == len(data) - 1
+    with pytest.raises(ConflictError):
+        made.append(digest, len(data), _Source(b""))
+    backend.away = False
+    assert made.append(digest, len(data) - 1, _Source(data[-1:])).offset == len(data)
+    assert made.find(digest).offset == len(data)
+    assert blobs.read(digest, limit=len(data)) == data
+    assert list((tmp_path / "uploads").iterdir()) == []
 
 
 class _Source:

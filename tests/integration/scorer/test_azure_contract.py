@@ -122,7 +122,7 @@ def test_a_package_that_is_installed_is_never_hidden(make_host: MakeHost, tmp_pa
     )
     host = make_host(script)
     host._env["PYTHONPATH"] = f"{tmp_path / 'site'}:{_scorer_folder()}"
-    assert host.ready().score(b"").json == [True, "skerry_scorer.raw_http"]
+    assert host.ready().score(b"").json == [True, "skerry_scorer.azure.raw_http"]
 
 
 def _scorer_folder() -> Path:

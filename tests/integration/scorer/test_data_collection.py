@@ -173,4 +173,4 @@ def test_a_package_that_is_really_there_wins(make_host: MakeHost, tmp_path: Path
     host_folder = Path(__file__).parents[3] / "scorer"
     path = f"{host_folder}:{tmp_path / 'real'}"
     host = make_host(script, PYTHONPATH=path).ready()
-    assert host.score(b"").json == [True, "skerry_scorer.collector_v1"]
+    assert host.score(b"").json == [True, "skerry_scorer.azure.collector_v1"]

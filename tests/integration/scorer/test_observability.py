@@ -62,7 +62,7 @@ def test_every_line_of_a_request_carries_its_id_what_the_script_prints_too(
     assert access["request"] | {"ms": 0} == {
         "method": "POST", "path": "/score", "status": 500, "ms": 0, "bytes": 3,
     }  # fmt: skip
-    [failed] = of("second", "skerry_scorer.scoring")
+    [failed] = of("second", "skerry_scorer.serving.scoring")
     assert "ValueError: no" in failed
     # Without a request, prints are what they are.
     assert "in init\n" in host.log.read_text()

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 from pathlib import Path
 
 import pytest
@@ -35,15 +36,17 @@ def test_what_is_put_is_found_under_its_digest(
     assert blobs.size(DIGEST) == len(DATA)
     with blobs.open(DIGEST) as file:
         assert file.read() == DATA
-    hexdigits = DIGEST.removeprefix("sha256:")
-    assert blobs.path(DIGEST) == tmp_path / "blobs" / "sha256" / hexdigits[:2] / hexdigits
+    with blobs.file(DIGEST) as path:
+        hexdigits = DIGEST.removeprefix("sha256:")
+        assert path == tmp_path / "blobs" / "sha256" / hexdigits[:2] / hexdigits
 
 
 def test_putting_the_same_bytes_again_changes_nothing(blobs: BlobStore, tmp_path: Path) -> None:
     blobs.put(DATA)
-    before = blobs.path(DIGEST).stat()
-    blobs.put(DATA, DIGEST)
-    assert blobs.path(DIGEST).stat() == before
+    with blobs.file(DIGEST) as path:
+        before = path.stat()
+        blobs.put(DATA, DIGEST)
+        assert path.stat() == before
     assert len(leftovers(tmp_path)) == 1
 
 
@@ -92,14 +95,14 @@ def test_reading_whole_has_a_limit(blobs: BlobStore) -> None:
 def test_a_digest_is_no_way_out_of_the_folder(blobs: BlobStore) -> None:
     for odd in ("sha256:../../etc/passwd", "sha256:" + "A" * 64, "md5:" + "a" * 32, ""):
         with pytest.raises(NameInvalidError):
-            blobs.path(odd)
+            blobs.open(odd)
 
 
 def test_deleting_is_harmless_to_repeat_and_to_readers(blobs: BlobStore) -> None:
     blobs.put(DATA)
     with blobs.open(DIGEST) as file:
-        blobs.delete(DIGEST)
-        blobs.delete(DIGEST)
+        freed = [blobs.delete_unused(DIGEST, math.inf) for _ in range(2)]
+        assert freed == [len(DATA), 0]
         assert file.read() == DATA
     assert not blobs.has(DIGEST)
 

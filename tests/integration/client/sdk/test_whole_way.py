@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from skerry.workspace import Workspace
 from skerry_contract.errors import (
     ConflictError,
     InitFailedError,
+    ManifestError,
     ModelError,
     NameInvalidError,
     NotFoundError,
@@ -225,6 +227,20 @@ def test_the_target_changes_with_the_configuration_only(ws: Workspace, cloud: Cl
         Model.deploy(ws, "guard", [model], config, target)
     Model.deploy(ws, "guard", [model], config, target, overwrite=True)
     service.delete()
+
+
+def test_code_in_models_is_refused_before_the_long_build(ws: Workspace, cloud: CloudServer) -> None:
+    cloud.add_device("line-1")
+    Path("models", "words.pkl").write_bytes(pickle.dumps({"great": "POSITIVE"}))
+    model = Model.register(ws, "models", "sentiment")
+    assert model.executes_code == ("models/words.pkl",)
+    config = InferenceConfig("score.py")
+    with pytest.raises(ManifestError, match=r"models/words\.pkl of sentiment:1") as caught:
+        Model.deploy(ws, "guard", [model], config, EdgeModule.deploy_configuration(["line-1"]))
+    assert "allow_code_in_models=True" in caught.value.remedy
+    assert cloud.get("/v1/modules")["modules"] == []
+    allowed = EdgeModule.deploy_configuration(["line-1"], allow_code_in_models=True)
+    Model.deploy(ws, "guard", [model], config, allowed).delete()
 
 
 def test_a_package_is_a_module_that_is_deployed_nowhere(ws: Workspace) -> None:

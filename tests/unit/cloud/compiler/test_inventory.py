@@ -1,6 +1,7 @@
 """What a layer tells of the software in it."""
 
 import io
+import math
 import tarfile
 from email.parser import HeaderParser
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_a_layer_is_read_once_and_a_torn_record_is_none(tmp_path: Path) -> None:
     layer = Layer("environment", "one", blob.digest, blob.size, diff_id, reused=False)
     first = take_inventory([layer], blobs, records)
     assert first.packages[1].hashes == ("a" * 64,)
-    blobs.delete(blob.digest)
+    blobs.delete_unused(blob.digest, math.inf)
     assert take_inventory([layer], blobs, records) == first
     [record] = records.iterdir()
     record.write_bytes(record.read_bytes()[:50])

@@ -1,0 +1,1 @@
+"""What can be seen of the host from outside: logs, metrics and traces."""
