@@ -137,7 +137,12 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         (f"{FACES}.probe.timeout_s", 61, f"{FACES}.probe.timeout_s: must be at most 60"),
         (f"{FACES}.probe.failures", True, f"{FACES}.probe.failures: expected a whole number"),
         (f"{FACES}.probe.timeout", 5, f"{FACES}.probe.timeout: unknown field; did you mean"),
-        (f"{FACES}.network", "bridge", f"{FACES}.network: expected one of none, host"),
+        (f"{FACES}.network", "My net", f"{FACES}.network: expected none, host or a network"),
+        (f"{FACES}.devices", ["/dev/../etc/shadow"], f"{FACES}.devices[0]: expected a path below"),
+        (f"{FACES}.devices", ["/etc/shadow"], f"{FACES}.devices[0]: expected a path below /dev"),
+        (f"{FACES}.folders", {"a": "etc"}, f"{FACES}.folders.a: expected an absolute path"),
+        (f"{FACES}.folders", {"a": "/etc/../root"}, f"{FACES}.folders.a: expected an absolute"),
+        (f"{FACES}.requires", ["ram"], f"{FACES}.requires[0]: expected one of memory, cpu, pids"),
     ],
 )
 def test_a_wrong_field_of_a_manifest_is_named_by_its_path(path: str, value: Any, told: str) -> None:
