@@ -12,7 +12,6 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -25,11 +24,19 @@ from skerry_agent.home import STATUS_FILE, Home
 from skerry_agent.reconciling.jobs import Jobs
 from skerry_agent.reconciling.memory import Memory
 from skerry_agent.reconciling.reconciler import Reconciler
+from skerry_agent.telling.actions import Device, DeviceActions
+from skerry_agent.telling.calls import Calls
+from skerry_agent.telling.command_journal import CommandJournal, machine_boot
+from skerry_agent.telling.commander import Commander, Identity, Links
 from skerry_agent.telling.health import Metrics, memory_total_bytes
-from skerry_agent.telling.outbox import Entry, Outbox, Rank
+from skerry_agent.telling.inbox import Inbox
+from skerry_agent.telling.log_shipper import LogShipper
+from skerry_agent.telling.modules import LoopModules
+from skerry_agent.telling.outbox import Outbox
+from skerry_agent.telling.teller import Teller, now_text
 from skerry_agent.telling.uplink import Uplink
 from skerry_contract import shape, topics
-from skerry_contract.desired import Desired, write_time
+from skerry_contract.desired import Desired
 from skerry_contract.envelope import check_fresh, verify
 from skerry_contract.errors import NoSpaceError, SkerryError
 from skerry_contract.messages import (
@@ -53,63 +60,6 @@ REPORT_S = 0.5
 """Reports of mere progress are at least this far apart."""
 STOP_S = 15.0
 """How long a clean stop may wait for jobs that run."""
-
-
-class Inbox:
-    """Holds the newest desired document until the loop takes it, and wakes the loop."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._envelope: bytes | None = None
-        self.woken = threading.Event()
-
-    def put(self, envelope: bytes) -> None:
-        """Leave a document; one that was not taken yet is overtaken by it."""
-        with self._lock:
-            self._envelope = envelope
-        self.woken.set()
-
-    def take(self) -> bytes | None:
-        """Return the newest document, once."""
-        with self._lock:
-            envelope, self._envelope = self._envelope, None
-        return envelope
-
-    def put_back(self, envelope: bytes) -> None:
-        """Leave a document for the next turn, unless a newer one has come."""
-        with self._lock:
-            if self._envelope is None:
-                self._envelope = envelope
-
-
-class Teller:
-    """Stores what modules and the agent have to tell, and wakes the uplink to carry it.
-
-    Args:
-        outbox: Where it is stored.
-        wake: Wakes whoever carries it.
-    """
-
-    def __init__(self, outbox: Outbox, wake: Callable[[], None]) -> None:
-        self._outbox = outbox
-        self._wake = wake
-
-    def store(self, entries: Sequence[Entry]) -> None:
-        """Store entries durably.
-
-        Raises:
-            ContractError: One of them is too large.
-            NoSpaceError: There is no room.
-        """
-        self._outbox.put(entries, ts=now_text(), now_s=time.time())
-        self._wake()
-
-    def event(self, kind: str, event: Event) -> None:
-        """Tell an event; where there is no room for it, the log has it."""
-        try:
-            self.store([Entry(f"event/{kind}", Rank.EVENT, shape.dump(event))])
-        except SkerryError as error:
-            log.warning("event %s (%s) is lost: %s", kind, event.text, error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +106,9 @@ class Agent:
         self._metrics = Metrics(parts.home.state, parts.uplink.connected_s)
         self._jobs = Jobs(self._woken.set)
         self._reconciler = Reconciler(parts.executor, parts.memory, self._jobs, self._tell)
+        self._calls = Calls(self._woken.set)
+        self._commander = self._make_commander()
+        self.restarts = False
         self._refusal: SkerryError | None = None
         self._full: NoSpaceError | None = None
         self._said: Reported | None = None
@@ -165,7 +118,7 @@ class Agent:
         self._status = b""
 
     def run(self) -> None:
-        """Work until ``stop`` is called; then stop the modules and say goodbye."""
+        """Work until ``stop`` or ``restart`` is called; then end in good order."""
         self._remember()
         self._uplink.start()
         while not self._stopping.is_set():
@@ -179,10 +132,26 @@ class Agent:
         self._stopping.set()
         self._woken.set()
 
+    def restart(self) -> None:
+        """Make ``run`` return soon, with ``restarts`` set and the modules left running."""
+        self.restarts = True
+        self.stop()
+
+    def _make_commander(self) -> Commander:
+        parts = self._parts
+        modules = LoopModules(self._reconciler, parts.executor, self._calls, parts.home.state)
+        shipper = LogShipper(parts.boot, modules.log, parts.uplink.ship, now_text)
+        device = Device(parts.home, modules, shipper, self.restart, self._stopping)
+        me = Identity(parts.home, parts.boot, machine_boot(), now_text, self._stopping)
+        journal = CommandJournal(parts.home.state / "commands.json")
+        links = Links(parts.inbox, parts.uplink)
+        return Commander(me, journal, DeviceActions(device), links, self._jobs)
+
     def _turn(self) -> None:
         self._jobs.collect()
+        self._calls.answer()
         before, self._full = self._full, None
-        for work in (self._take_desired, self._reconcile):
+        for work in (self._take_desired, self._reconcile, self._command):
             try:
                 work()
             except NoSpaceError as error:
@@ -196,11 +165,16 @@ class Agent:
     def _reconcile(self) -> None:
         self._reconciler.round(time.monotonic())
 
+    def _command(self) -> None:
+        self._commander.turn(time.monotonic())
+
     def _end(self) -> None:
+        self._calls.close()
         self._jobs.join(STOP_S)
         self._jobs.collect()
-        self._parts.executor.stop_all()
-        self._uplink.set_state("disconnected")
+        if not self.restarts:
+            self._parts.executor.stop_all()
+            self._uplink.set_state("disconnected")
         self._uplink.stop()
         self._parts.outbox.close()
         self._parts.meter.close()
@@ -351,6 +325,7 @@ class Agent:
             memory_bytes=memory_total_bytes(),
             disk_bytes=shutil.disk_usage(home.state).total,
             ack=home.config.ack,
+            commands=self._commander.allowed,
         )
 
     def _write_status(self) -> None:
@@ -385,8 +360,3 @@ def machine_platform() -> str:
     names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
     machine = platform.machine()
     return f"{sys.platform}/{names.get(machine, machine)}"
-
-
-def now_text() -> str:
-    """Return the time as people and the contract write it."""
-    return write_time(datetime.now(UTC))

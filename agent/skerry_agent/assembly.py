@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 
-from skerry_agent.agent import Agent, Inbox, Parts, Teller, machine_platform, now_text
+from skerry_agent.agent import Agent, Parts, machine_platform
 from skerry_agent.data_meter import DataMeter
 from skerry_agent.executor import Executor, Places
 from skerry_agent.home import Home
@@ -12,7 +12,9 @@ from skerry_agent.pulling.store import BlobStore
 from skerry_agent.reconciling.memory import Memory
 from skerry_agent.routing.inlet import Store
 from skerry_agent.runtimes.choice import choose
+from skerry_agent.telling.inbox import Inbox
 from skerry_agent.telling.outbox import Outbox
+from skerry_agent.telling.teller import Teller, now_text
 from skerry_agent.telling.uplink import Boot, Link, Uplink
 
 
@@ -27,7 +29,7 @@ def make_agent(home: Home) -> Agent:
     meter = DataMeter(home.state / "data-used.json", config.data_budget)
     outbox = Outbox(home.state / "outbox.db", boot.id, limit_bytes=config.outbox_mb * 2**20)
     link = Link(config.broker, home.topics, home.token, home.ca, config.ack == "broker")
-    uplink = Uplink(link, boot, outbox, inbox.put)
+    uplink = Uplink(link, boot, outbox, inbox)
     teller = Teller(outbox, uplink.wake)
     executor = make_executor(home, teller.store)
     return Agent(

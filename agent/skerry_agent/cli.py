@@ -76,16 +76,22 @@ def _parser() -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace) -> int:
     # Imported here, since the other commands start faster and smaller without it.
     from skerry_agent.assembly import make_agent  # noqa: PLC0415
+    from skerry_agent.telling.agent_log import AgentLog  # noqa: PLC0415
 
     logging.basicConfig(
         level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     home = read_home(args.home)
     with lock(home):
+        logging.getLogger().addHandler(AgentLog(home.state))
         agent = make_agent(home)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: agent.stop())
         agent.run()
+    if agent.restarts:
+        logging.shutdown()
+        # The same process goes on as a new program: whoever watches it sees nothing end.
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - no shell is wanted
     return 0
 
 

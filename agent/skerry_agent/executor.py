@@ -126,6 +126,14 @@ class Executor:
         remedy = remedy or "See the end of its log."
         return make_failure(ProbeError.code, text + limit, remedy, self.tail(key))
 
+    def log(self, key: Key, *, max_bytes: int) -> str:
+        """Return the end of an instance's log, at most ``max_bytes`` bytes.
+
+        Raises:
+            RuntimeFailedError: The runtime cannot be asked now.
+        """
+        return self._runtime.tail(key, max_bytes=max_bytes)
+
     def tail(self, key: Key) -> str:
         """Return the end of an instance's log, or nothing if it cannot be had."""
         try:

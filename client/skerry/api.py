@@ -18,6 +18,7 @@ from skerry.answers import (
     Module,
     TelemetryPage,
 )
+from skerry.device_commands import DeviceCommands
 from skerry.files import LocalFile
 from skerry.transport import Pieces, Request, Transport
 from skerry_contract import shape
@@ -140,6 +141,7 @@ class Api:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self.url = transport.url
+        self.commands = DeviceCommands(transport)
 
     def info(self) -> Info:
         """Return what server this is."""

@@ -17,7 +17,9 @@ from skerry_cloud.deployments.choice import host_platform
 from skerry_cloud.deployments.platforms import PlatformWatch
 from skerry_cloud.deployments.service import Deployments, Fleet
 from skerry_cloud.durable import write_durably
+from skerry_cloud.fleet.commands import Commands, asked
 from skerry_cloud.fleet.devices import Devices
+from skerry_cloud.ingest.gaps import Gaps
 from skerry_cloud.ingest.retention import Retention
 from skerry_cloud.ingest.store import Store
 from skerry_cloud.ingest.worker import Ingest
@@ -106,9 +108,9 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
     )
     director = provide_director(data / "keys")
     blobs = BlobStore(data / "blobs")
-    publisher = Publisher(database, fleet.id)
+    publisher = Publisher(database, fleet.id, time.time)
     deployments = Deployments(database, director, fleet, publisher.announce, time.time)
-    ingest = _ingest(settings, database, deployments)
+    ingest = _ingest(settings, database, deployments, publisher)
     link = Link(place.messaging.address, fleet.id, ingest.take, publisher.announce_all, time.time)
     token = provide_token(data / "admin-token")
     sweep = Sweep(database, blobs, grace_s=settings.options.blob_grace_s, clock=time.time)
@@ -121,7 +123,9 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
         builds=Builds(database, blobs, compile_with(blobs, data / "caches"), sweep, time.time),
         devices=Devices(database, place.messaging.accounts, time.time),
         deployments=deployments,
+        commands=Commands(database, director, fleet.id, publisher.announce, blobs, time.time),
         telemetry=Telemetry(database),
+        gaps=Gaps(database, time.time),
         ingest=ingest,
         publisher=publisher,
         identification=_identification(place, director.trust, token),
@@ -157,13 +161,21 @@ def device_file(place: Place) -> Mapping[str, Any]:
     }
 
 
-def _ingest(settings: Settings, database: Database, deployments: Deployments) -> Ingest:
+def _ingest(
+    settings: Settings, database: Database, deployments: Deployments, publisher: Publisher
+) -> Ingest:
     options = settings.options
     retention = Retention(
         database, rows=options.telemetry_rows, size_bytes=options.telemetry_mb * 1024 * 1024
     )
     watch = PlatformWatch(database, deployments, time.time)
-    return Ingest(options.fleet, Store(database, time.time), retention, watch.look)
+
+    def connected(platforms: Mapping[str, str]) -> None:
+        watch.look(platforms)
+        # Whoever says what it is has just connected: the broker may have lost what it was asked.
+        publisher.announce(asked(database, platforms, time.time()))
+
+    return Ingest(options.fleet, Store(database, time.time), retention, connected)
 
 
 def _identification(place: Place, trust: Trust, token: str) -> Identification:

@@ -225,6 +225,48 @@ positions = Table(
     Column("updated", Double, nullable=False),
 )
 
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("boot", String(32), primary_key=True),
+    Column("stream", String(127), primary_key=True),
+    Column("first", BigInteger, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+    Column("noticed", Double, nullable=False, index=True),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("device", ForeignKey("devices.id"), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("type", _Name, nullable=False),
+    Column("args", JSON, nullable=False),
+    Column("issued", Double, nullable=False),
+    Column("issued_by", String(255), nullable=False),
+    Column("deadline", Double, nullable=False),
+    Column("request", Text, nullable=False),
+    # What the device said last; "issued" before it said anything.
+    Column("state", String(16), nullable=False, index=True),
+    Column("step", BigInteger, nullable=False),
+    Column("ts", String(40), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("failure", JSON),
+    Column("result", JSON),
+    Column("bundle", _Digest),
+    Column("revision", BigInteger, nullable=False),
+    Index("commands_by_device", "device", "number", unique=True),
+)
+command_lines = Table(
+    "command_lines",
+    metadata,
+    Column("command", ForeignKey("commands.id"), primary_key=True),
+    Column("n", BigInteger, primary_key=True),
+    Column("text", Text, nullable=False),
+)
+
 
 class Database:
     """One database; its methods may be called from any thread.

@@ -28,7 +28,16 @@ _CONNECT_S = 5.0
 _IN_FLIGHT = 500
 """Messages sent and not yet confirmed; more are queued by paho, and ``publish`` waits for them."""
 _PUBLISH_S = 30.0
-_FROM_DEVICES = ("reported", "state", "caps", "health", "t/+/+", "event/+")
+_FROM_DEVICES = (
+    "reported",
+    "state",
+    "caps",
+    "health",
+    "t/+/+",
+    "event/+",
+    "cmd/+/+/res",
+    "log/+",
+)
 
 
 @dataclass(frozen=True, slots=True)

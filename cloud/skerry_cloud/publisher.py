@@ -1,7 +1,8 @@
 """Keep each device's retained ``desired`` message equal to the one in the database.
 
 One thread does it all and always reads the latest document, so an older one never comes after a
-newer one. Brokers are lossy: after every connect everything is published again.
+newer one. Brokers are lossy: after every connect everything is published again. So are commands
+that a device has not answered: that each takes effect once is the device's business.
 """
 
 import logging
@@ -10,8 +11,11 @@ from collections.abc import Iterable
 
 from sqlalchemy import select, union
 
-from skerry_cloud.database import Database, device_desired, devices, removed_devices
+from skerry_cloud.clock import Clock
+from skerry_cloud.database import Database, commands, device_desired, devices, removed_devices
 from skerry_cloud.deployments.service import desired_document
+from skerry_cloud.fleet.command_rows import ISSUED
+from skerry_cloud.fleet.commands import pending
 from skerry_cloud.link import Link
 from skerry_contract import topics
 from skerry_contract.topics import DeviceTopics
@@ -25,8 +29,9 @@ _CONFIRM_EVERY = 200
 class Publisher:
     """Publishes what was announced, in a thread of its own."""
 
-    def __init__(self, database: Database, fleet: str) -> None:
+    def __init__(self, database: Database, fleet: str, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
         self._fleet = fleet
         self._changed = threading.Condition()
         self._pending: set[str] = set()
@@ -79,26 +84,30 @@ class Publisher:
         return sorted(due | (self._everybody() if everything else set()))
 
     def _everybody(self) -> set[str]:
-        known = union(select(device_desired.c.device), select(removed_devices.c.id))
+        asked = select(commands.c.device).where(commands.c.state == ISSUED)
+        known = union(select(device_desired.c.device), select(removed_devices.c.id), asked)
         with self._database.read() as connection:
             return set(connection.scalars(known))
 
     def _publish(self, link: Link, due: list[str]) -> None:
         for count, device in enumerate(due, start=1):
             sent = all(
-                link.publish(topic, payload, retain=True)
-                for topic, payload in self._messages(device)
+                link.publish(topic, payload, retain=retain)
+                for topic, payload, retain in self._messages(device)
             )
             if self._stopping or not sent:
                 return
             if count % _CONFIRM_EVERY == 0 and not link.drain():
                 return
 
-    def _messages(self, device: str) -> list[tuple[str, bytes]]:
+    def _messages(self, device: str) -> list[tuple[str, bytes, bool]]:
+        """Return topic, payload and whether it is retained of all that a device is to know."""
         topic = DeviceTopics(self._fleet, device)
         with self._database.read() as connection:
             document = desired_document(connection, device)
             known = connection.scalar(select(devices.c.id).where(devices.c.id == device))
-        if document is not None:
-            return [(topic(topics.DESIRED), document)]
-        return [] if known else [(topic(tail), b"") for tail in _RETAINED]
+            asked = pending(connection, device, self._clock())
+        if not known:
+            return [(topic(tail), b"", True) for tail in _RETAINED]
+        desired = [(topic(topics.DESIRED), document, True)] if document is not None else []
+        return desired + [(topic.request(type_, id_), data, False) for type_, id_, data in asked]

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from skerry_cloud.blobs import BlobStore, Stored
 from skerry_cloud.clock import Clock
 from skerry_cloud.compiler.reports import reports_named
-from skerry_cloud.database import Database, builds, model_files, models, module_images
+from skerry_cloud.database import Database, builds, commands, model_files, models, module_images
 from skerry_cloud.registry.referrers import referrers_of
 from skerry_contract.errors import SkerryError
 
@@ -64,6 +64,8 @@ def unneeded(stored: Iterable[Stored], needed: Collection[str], before: float) -
 
 def _needed(connection: Connection, blobs: BlobStore) -> set[str]:
     needed = set(connection.scalars(select(model_files.c.digest)))
+    bundles = select(commands.c.bundle).where(commands.c.bundle.is_not(None))
+    needed.update(one for one in connection.scalars(bundles) if one)
     for more in connection.scalars(select(models.c.more)):
         samples = (more.get(name) for name in ("sample_input", "sample_output"))
         needed.update(sample["digest"] for sample in samples if sample)

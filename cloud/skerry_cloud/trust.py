@@ -18,6 +18,9 @@ from tuf.api.metadata import (  # type: ignore[attr-defined] # public, but not m
 )
 
 from skerry_cloud.durable import write_durably
+from skerry_contract import canonical
+from skerry_contract.commands import MAX_REQUEST_BYTES, Command
+from skerry_contract.commands import write_signed as write_command
 from skerry_contract.desired import MAX_ENVELOPE_BYTES, Desired, write_signed
 from skerry_contract.envelope import Key, KeyValue, Role, Trust
 from skerry_contract.errors import ContractError, TrustError
@@ -54,6 +57,23 @@ class Director:
                 f"{len(data)} bytes for {desired.device}, at most {MAX_ENVELOPE_BYTES} allowed",
                 subject="desired",
                 remedy="Name fewer modules, or shorten their env and inputs.",
+            )
+        return data
+
+    def sign_command(self, command: Command) -> bytes:
+        """Return the signed request that asks for ``command``.
+
+        Raises:
+            ContractError: It would be larger than a device reads, or cannot be signed.
+        """
+        signed = write_command(command)
+        signature = self._signer.sign(canonical.encode(signed))
+        signatures = [{"keyid": signature.keyid, "sig": signature.signature}]
+        request = {"schema": 1, "command": {"signatures": signatures, "signed": signed}}
+        data = json.dumps(request, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(data) > MAX_REQUEST_BYTES:
+            raise ContractError(
+                f"{len(data)} bytes, at most {MAX_REQUEST_BYTES} allowed", subject=command.type
             )
         return data
 

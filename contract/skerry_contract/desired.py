@@ -22,7 +22,10 @@ from skerry_contract.shape import Range, Text
 MAX_ENVELOPE_BYTES = 64 * 1024
 """Largest desired document that is sent or read."""
 
-_Time = Annotated[str, Text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", 20, "a UTC time in whole seconds")]
+UtcTime = Annotated[
+    str, Text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", 20, "a UTC time in whole seconds")
+]
+"""RFC 3339 in UTC and whole seconds."""
 _Hex = Annotated[str, Text("[0-9a-f]{64}", 64, "64 hex digits")]
 
 
@@ -97,11 +100,11 @@ class _Signed:
     _type: Literal["targets"]
     spec_version: Annotated[str, Text(r"1\.[0-9]+(\.[0-9]+)?", 16, "TUF version 1.x")]
     version: Annotated[int, Range(1, 2**53)]
-    expires: _Time
+    expires: UtcTime
     targets: Annotated[Mapping[str, _Target], MODULES]
     x_fleet: DeviceId
     x_device: DeviceId
-    x_time: _Time
+    x_time: UtcTime
     x_deployment: Annotated[str, Text(max_length=80)]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 
 from skerry_contract.manifest import DeviceId
 from skerry_contract.messages import HEARTBEAT_S
-from skerry_contract.shape import Range, Text
+from skerry_contract.shape import Range, Size, Text
 
 MAX_CONFIG_BYTES = 64 * 1024
 """Largest ``device.json`` or ``trust.json`` that is read."""
@@ -78,6 +78,8 @@ class DeviceConfig:
         ack: Whether the outbox trims on the cloud's ``ack`` or on the broker's PUBACK.
         outbox_mb: Most the outbox may hold, in MiB.
         store_mb: Most the blob store may hold, in MiB.
+        reboot: Program and arguments that reboot the machine when a command asks for it; empty, and
+            such commands are refused.
         data_budget: What may cross the network in a month.
         schema: Version of this format.
     """
@@ -94,5 +96,6 @@ class DeviceConfig:
     ack: Literal["cloud", "broker"] = "cloud"
     outbox_mb: Annotated[int, Range(1, 100_000)] = 64
     store_mb: Annotated[int, Range(16, 10_000_000)] = 8192
+    reboot: Annotated[tuple[Annotated[str, Text(max_length=1000)], ...], Size(0, 32)] = ()
     data_budget: DataBudget = DataBudget()
     schema: Literal[1] = 1

@@ -152,21 +152,32 @@ def verify(data: bytes, *, trust: Trust, fleet: str, device: str, check: VerifyE
     """
     envelope = shape.parse(Envelope, data, max_bytes=MAX_ENVELOPE_BYTES, subject="desired")
     document = envelope.director.targets
-    role = trust.roles["targets"]
-    good = _signers(document, trust, role, check)
-    if len(good) < role.threshold:
-        given = ", ".join(s.keyid[:12] for s in document.signatures) or "nobody"
-        raise SignatureError(
-            f"desired document for {device}: signed by {given}; {role.threshold} of the keys "
-            f"pinned at flash ({', '.join(k[:12] for k in role.keyids)}) must have signed it",
-            remedy="If the cloud's key was replaced on purpose, flash the device again.",
-        )
+    check_signed(document, trust, check, subject=f"desired document for {device}")
     desired = read_signed(document.signed)
     if (desired.fleet, desired.device) != (fleet, device):
         raise WrongDeviceError(
             f"this is {fleet}/{device}, the document is for {desired.fleet}/{desired.device}"
         )
     return desired
+
+
+def check_signed(
+    document: SignedDocument, trust: Trust, check: VerifyEd25519, *, subject: str
+) -> None:
+    """Refuse a document that too few keys of the director have signed.
+
+    Raises:
+        SignatureError: Naming ``subject``, and who signed.
+    """
+    role = trust.roles["targets"]
+    good = _signers(document, trust, role, check)
+    if len(good) < role.threshold:
+        given = ", ".join(s.keyid[:12] for s in document.signatures) or "nobody"
+        raise SignatureError(
+            f"{subject}: signed by {given}; {role.threshold} of the keys "
+            f"pinned at flash ({', '.join(k[:12] for k in role.keyids)}) must have signed it",
+            remedy="If the cloud's key was replaced on purpose, flash the device again.",
+        )
 
 
 def check_fresh(desired: Desired, *, seen_version: int, now: datetime) -> None:

@@ -27,6 +27,7 @@
     ├── EnvironmentFileError     an environment cannot be resolved for the platform
     ├── RuntimeFailedError       a runtime could not start, stop or see a module
     ├── UnenforcedError          a device cannot hold a module to what its manifest requires
+    ├── CommandError             a command to a device was not carried out
     ├── ProbeError               a module did not become ready in time, or ended by itself
     └── GoldenError              a module answered its golden set differently
 
@@ -236,6 +237,12 @@ class UnenforcedError(SkerryError):
     """A device's runtime cannot enforce what a manifest requires, or grant what it grants."""
 
     code = "UNENFORCED"
+
+
+class CommandError(SkerryError):
+    """A command to a device was rejected, or not carried out."""
+
+    code = "COMMAND"
 
 
 class ProbeError(SkerryError):

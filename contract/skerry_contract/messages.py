@@ -204,6 +204,7 @@ class Caps:
         memory_bytes: Memory of the machine.
         disk_bytes: Size of the disk that holds the agent's state.
         ack: Whether the outbox trims on the cloud's ``ack`` or on the broker's PUBACK.
+        commands: Types of commands that it understands and is allowed to carry out.
         schema: Version of this format.
     """
 
@@ -216,6 +217,7 @@ class Caps:
     memory_bytes: Count = 0
     disk_bytes: Count = 0
     ack: Literal["cloud", "broker"] = "cloud"
+    commands: Annotated[tuple[Name, ...], Size(0, 64)] = ()
     schema: Literal[1] = 1
 
 
@@ -365,8 +367,10 @@ class Ack:
 
     Attributes:
         acks: One entry per boot and stream.
+        commands: Ids of commands whose end is stored.
         schema: Version of this format.
     """
 
-    acks: Annotated[tuple[StreamAck, ...], Size(1, 1000)]
+    acks: Annotated[tuple[StreamAck, ...], Size(0, 1000)] = ()
+    commands: Annotated[tuple[Name, ...], Size(0, 1000)] = ()
     schema: Literal[1] = 1

@@ -1,7 +1,7 @@
 """MQTT topics: ``skerry/v1/<fleet>/<device>/…``; see ``docs/topics.md`` for each with a payload.
 
-A device reads ``desired`` and ``ack`` below its own prefix and writes everything else there; no
-one else does. Meaning never depends on MQTT 5.
+A device reads ``desired``, ``ack`` and ``cmd/<type>/<id>/req`` below its own prefix and writes
+everything else there; no one else does. Meaning never depends on MQTT 5.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,9 @@ HEALTH = "health"
 ACK = "ack"
 
 TO_DEVICE = (DESIRED, ACK)
-"""What the cloud writes and the device reads."""
+"""What the cloud writes and the device reads, besides requests."""
+REQUESTS = "cmd/+/+/req"
+"""Filter of the commands for a device; their responses are on ``cmd/<type>/<id>/res``."""
 
 EVERYTHING = f"{ROOT}/#"
 """Filter of the cloud's ingest."""
@@ -52,6 +54,14 @@ class DeviceTopics:
     def event(self, kind: str) -> str:
         """Return the topic of events of one type."""
         return self(f"event/{check_name(kind)}")
+
+    def request(self, type_: str, command: str) -> str:
+        """Return the topic on which a command is asked for."""
+        return self(f"cmd/{check_name(type_)}/{check_name(command)}/req")
+
+    def log(self, module: str) -> str:
+        """Return the topic of the lines of a module's log."""
+        return self(f"log/{check_name(module)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry_contract import messages, shape, topics
+from skerry_contract import commands, messages, shape, topics
 from skerry_contract.desired import read_signed
 from skerry_contract.device import DeviceConfig
 from skerry_contract.envelope import Envelope
@@ -22,6 +22,9 @@ PAYLOADS = {
     "event/<type>": messages.Batch,
     "desired": Envelope,
     "ack": messages.Ack,
+    "cmd/<type>/<id>/req": commands.Request,
+    "cmd/<type>/<id>/res": commands.Response,
+    "log/<module>": commands.LogLines,
 }
 
 
@@ -42,6 +45,13 @@ def test_the_event_and_the_signed_part_on_the_page_are_ones_that_we_read() -> No
     shape.read(messages.Event, event.items[0].data, strict=True)
     envelope = shape.read(Envelope, example(PAGE, "desired"))
     assert read_signed(envelope.director.targets.signed).deployment == "face-detector:3"
+
+
+def test_every_command_is_on_the_page_with_its_arguments() -> None:
+    asked = shape.read(commands.Request, example(PAGE, "cmd/<type>/<id>/req"))
+    commands.read_args("restart", asked.command.signed["args"])
+    for type_ in commands.ARGS:
+        assert f"| `{type_}` |" in PAGE
 
 
 def test_every_topic_that_the_contract_knows_is_on_the_page() -> None:

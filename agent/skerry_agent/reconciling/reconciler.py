@@ -34,7 +34,7 @@ from skerry_agent.executor import Executor
 from skerry_agent.reconciling.jobs import Jobs
 from skerry_agent.reconciling.memory import Committed, Memory
 from skerry_contract.desired import Desired, ModuleSpec, write_time
-from skerry_contract.errors import ExpiredError, GoldenError, ProbeError, SkerryError
+from skerry_contract.errors import ConflictError, ExpiredError, GoldenError, ProbeError, SkerryError
 from skerry_contract.manifest import Probe
 from skerry_contract.messages import (
     BadRevision,
@@ -105,6 +105,28 @@ class Reconciler:
     def version(self) -> int:
         """Version of the desired document that was accepted last, 0 for none."""
         return self._desired.version if self._desired else 0
+
+    def restart(self, key: Key) -> str:
+        """Stop an instance, so that the next rounds start it again; return which run it was.
+
+        Raises:
+            ConflictError: It is being started or stopped just now, or has gone.
+        """
+        if key not in self._watches or self._jobs.busy(key):
+            raise ConflictError(
+                f"{key.module} is being started or stopped just now", remedy="Send it again."
+            )
+        self._stop(key)
+        return self._watches[key].run
+
+    def serving_run(self, module: str) -> str:
+        """Return which run of a module serves; empty if none does."""
+        serving = (
+            key
+            for key, one in self.world.instances.items()
+            if key.module == module and one.life is Life.SERVING and key in self._watches
+        )
+        return next((self._watches[key].run for key in serving), "")
 
     def refusal(self) -> Failure | None:
         """Return why what is wanted is not carried out, if a revision of it is bad."""

@@ -24,8 +24,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from skerry_agent.core.backoff import delay_s
 from skerry_agent.core.window import Stored, Window, batches, payload
+from skerry_agent.telling.inbox import Inbox
 from skerry_agent.telling.outbox import Outbox, Rank
+from skerry_agent.telling.outgoing import Outgoing
 from skerry_contract import shape, topics
+from skerry_contract.commands import MAX_REQUEST_BYTES
 from skerry_contract.desired import MAX_ENVELOPE_BYTES
 from skerry_contract.device import BrokerAddress
 from skerry_contract.errors import BrokerError, ContractError, SkerryError
@@ -86,20 +89,15 @@ class Uplink:
         link: How to reach the broker.
         boot: This run of the agent.
         outbox: What to carry to the cloud.
-        on_desired: Called in the uplink's thread with each desired document, as it came.
+        inbox: Where what comes is left, as it came.
     """
 
-    def __init__(
-        self, link: Link, boot: Boot, outbox: Outbox, on_desired: Callable[[bytes], None]
-    ) -> None:
+    def __init__(self, link: Link, boot: Boot, outbox: Outbox, inbox: Inbox) -> None:
         self._link = link
         self._boot = boot
         self._outbox = outbox
-        self._on_desired = on_desired
-        self._lock = threading.Lock()
-        self._latest: dict[str, bytes] = {}
-        self._unsent: set[str] = set()
-        self._state: DeviceState = "init"
+        self._outgoing = Outgoing()
+        self.inbox = inbox
         self._stopping = threading.Event()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
@@ -113,20 +111,29 @@ class Uplink:
 
     def publish(self, tail: str, document: Any) -> None:
         """Leave the newest version of a retained document; it is sent when that is possible."""
-        data = shape.dump(document)
-        with self._lock:
-            self._latest[tail] = data
-            self._unsent.add(tail)
+        self._outgoing.publish(tail, document)
         self.wake()
 
     def set_state(self, state: DeviceState) -> None:
         """Say what the device is about."""
-        with self._lock:
-            if state == self._state:
-                return
-            self._state = state
-            self._unsent.add(topics.STATE)
+        if self._outgoing.set_state(state):
+            self.wake()
+
+    def answer(self, tail: str, document: Any) -> None:
+        """Send a response, and again after every connect until it is settled."""
+        self._outgoing.answer(tail, document)
         self.wake()
+
+    def settle(self, tail: str) -> None:
+        """Send a response no more: the cloud has it."""
+        self._outgoing.settle(tail)
+
+    def ship(self, tail: str, data: bytes) -> bool:
+        """Send lines of a log once, if there is a connection and room; return whether there is."""
+        if not self.is_connected() or not self._outgoing.ship(tail, data):
+            return False
+        self.wake()
+        return True
 
     def wake(self) -> None:
         """Make the thread look at once: there is something to send."""
@@ -174,14 +181,16 @@ class Uplink:
 
     def take_unsent(self, birth: int, *, everything: bool) -> list[tuple[str, bytes]]:
         """Return the retained documents to send now, ``state`` last."""
-        with self._lock:
-            tails = set(self._latest) if everything else self._unsent - {topics.STATE}
-            found = [(tail, self._latest[tail]) for tail in sorted(tails)]
-            if everything or topics.STATE in self._unsent:
-                state = State(self._state, self._boot.id, birth, self._boot.now_text())
-                found.append((topics.STATE, shape.dump(state)))
-            self._unsent.clear()
-        return found
+        ts = self._boot.now_text()
+        return self._outgoing.take_retained(self._boot.id, birth, ts, everything=everything)
+
+    def take_answers(self, *, everything: bool) -> list[tuple[str, bytes]]:
+        """Return the responses to send now."""
+        return self._outgoing.take_answers(everything=everything)
+
+    def take_lines(self) -> list[tuple[str, bytes]]:
+        """Return the lines of logs to send now."""
+        return self._outgoing.take_lines()
 
     def drain_wake(self) -> None:
         """Empty the pipe that ``wake`` writes to."""
@@ -207,10 +216,6 @@ class Uplink:
         """Note that the broker has taken the connection."""
         self._note_connection(up=True)
         log.info("connected to %s:%s", self._link.broker.host, self._link.broker.port)
-
-    def desired(self, envelope: bytes) -> None:
-        """Pass a desired document on."""
-        self._on_desired(envelope)
 
 
 class _Session:
@@ -295,18 +300,23 @@ class _Session:
                 remedy="Flash the device again if its token was replaced or the device removed.",
             )
             return
-        client.subscribe([(self._link.topics(tail), 1) for tail in topics.TO_DEVICE])
+        tails = (*topics.TO_DEVICE, topics.REQUESTS)
+        client.subscribe([(self._link.topics(tail), 1) for tail in tails])
         self.connected = True
         self._uplink.connected()
         for tail, data in self._uplink.take_unsent(self._birth, everything=True):
             self._publish_retained(tail, data)
+        for tail, data in self._uplink.take_answers(everything=True):
+            self._publish(tail, data)
 
     def _received(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         if message.topic == self._link.topics(topics.DESIRED):
             # One byte over the limit is kept, so that the verifier sees that it is too long.
-            self._uplink.desired(bytes(message.payload[: MAX_ENVELOPE_BYTES + 1]))
+            self._uplink.inbox.put(bytes(message.payload[: MAX_ENVELOPE_BYTES + 1]))
         elif message.topic == self._link.topics(topics.ACK):
             self._acknowledged(bytes(message.payload))
+        elif mqtt.topic_matches_sub(self._link.topics(topics.REQUESTS), message.topic):
+            self._uplink.inbox.put_request(bytes(message.payload[: MAX_REQUEST_BYTES + 1]))
 
     def _acknowledged(self, data: bytes) -> None:
         try:
@@ -316,6 +326,8 @@ class _Session:
             return
         for ack in found.acks:
             self._forget(ack.boot, ack.stream, ack.seq)
+        for command in found.commands:
+            self._uplink.inbox.confirm(command)
 
     def _forget(self, boot: str, stream: str, seq: int) -> None:
         believed = self._window.acknowledged(boot, stream, seq, now=time.monotonic())
@@ -329,6 +341,10 @@ class _Session:
     def _send(self) -> None:
         for tail, data in self._uplink.take_unsent(self._birth, everything=False):
             self._publish_retained(tail, data)
+        for tail, data in self._uplink.take_answers(everything=False):
+            self._publish(tail, data)
+        for tail, data in self._uplink.take_lines():
+            self._publish(tail, data, qos=0)
         now = time.monotonic()
         if self._window.overdue(now):
             log.warning("no acknowledgement for long; sending again from the oldest item")
@@ -364,9 +380,13 @@ class _Session:
     def _publish_retained(self, tail: str, data: bytes) -> mqtt.MQTTMessageInfo:
         return self._client.publish(self._link.topics(tail), data, qos=1, retain=True)
 
+    def _publish(self, tail: str, data: bytes, *, qos: int = 1) -> mqtt.MQTTMessageInfo:
+        return self._client.publish(self._link.topics(tail), data, qos=qos)
+
     def _say_goodbye(self) -> None:
         unsent = self._uplink.take_unsent(self._birth, everything=True)
         last = [self._publish_retained(tail, data) for tail, data in unsent]
+        last += [self._publish(*one) for one in self._uplink.take_answers(everything=False)]
         deadline = time.monotonic() + GOODBYE_S
         while not all(sent.is_published() for sent in last) and time.monotonic() < deadline:
             self._turn(0.1)

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import click
 
 from skerry.answers import Device, Identity
+from skerry.commands import device_command
 from skerry.commands.arguments import DEVICE, pairs, pairs_text
 from skerry.flash import folder as folders
 from skerry.flash import installer as installers
@@ -148,6 +149,10 @@ def remove(session: Session, name: str) -> None:
     """Forget a device; its token ends at once."""
     session.api.remove_device(name)
     session.output.result({"removed": name}, f"device {name} is removed")
+
+
+for _command in device_command.ALL:
+    device.add_command(_command)
 
 
 def describe(output: Output, found: Device) -> Iterator[Any]:

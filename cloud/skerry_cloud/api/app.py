@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from skerry_cloud.api import (
+    commands,
     deployments,
     devices,
     distribution,
@@ -30,6 +31,15 @@ def make_app(services: Services) -> FastAPI:
     app.state.services = services
     errors.add_handlers(app)
     app.add_middleware(BodyLimit)
-    for routes in (registry, models, uploads, devices, deployments, telemetry, distribution):
+    for routes in (
+        registry,
+        models,
+        uploads,
+        devices,
+        commands,
+        deployments,
+        telemetry,
+        distribution,
+    ):
         app.include_router(routes.router)
     return app

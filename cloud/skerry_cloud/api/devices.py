@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
-from skerry_cloud import telemetry
+from skerry_cloud import clock, telemetry
 from skerry_cloud.api import answers
 from skerry_cloud.api.auth import Person, ThatDevice
 from skerry_cloud.api.bodies import described, json_body
 from skerry_cloud.api.services import Use
 from skerry_cloud.deployments.service import desired_document
-from skerry_cloud.telemetry import Query
+from skerry_cloud.telemetry import Query as Wanted
 from skerry_contract import shape
 from skerry_contract.errors import NotFoundError
 from skerry_contract.manifest import DeviceId
@@ -50,6 +50,27 @@ class DeviceList:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Numbers of a stream that follow each other and are lost."""
+
+    boot: str
+    stream: str
+    first: int
+    last: int
+    noticed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What is lost: the newest gaps, items by stream, and what the device says it gave up."""
+
+    gaps: Sequence[Gap]
+    lost: Mapping[str, int]
+    stored: Mapping[str, int]
+    dropped: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """What a device folder needs besides code."""
 
@@ -82,7 +103,7 @@ def list_devices(services: Use) -> DeviceList:
 def get_device(device: str, services: Use) -> answers.Device:
     """Return one device with all that it reports."""
     found = services.devices.get(device)
-    wanted = Query(device, telemetry.EVENTS, telemetry.SCORING_FAILED, telemetry.MAX_LIMIT)
+    wanted = Wanted(device, telemetry.EVENTS, telemetry.SCORING_FAILED, telemetry.MAX_LIMIT)
     failed = services.telemetry.newest(wanted)
     failures = telemetry.failures(failed, time.time() - FAILURES_S)
     return answers.device(found, services.telemetry.events(device, EVENTS_SHOWN), failures)
@@ -103,6 +124,24 @@ def new_identity(device: str, services: Use) -> Identity:
     token = services.devices.new_token(device)
     about = services.identification
     return Identity({**about.device, "device": device}, shape.write(about.trust), token, about.ca)
+
+
+@router.get("/{device}/gaps", dependencies=[Person])
+def get_gaps(
+    device: str, services: Use, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> Losses:
+    """Return which items of a device's streams are lost, and what it gave up by reason."""
+    found = services.gaps.of_device(device, limit)
+    health = services.devices.get(device).latest.health
+    return Losses(
+        gaps=[
+            Gap(one.boot, one.stream, one.first, one.last, clock.text(one.noticed))
+            for one in found.gaps
+        ],
+        lost=found.lost,
+        stored=found.stored,
+        dropped=dict(health.outbox.dropped) if health else {},
+    )
 
 
 @router.get("/{device}/desired", dependencies=[ThatDevice], response_class=Response)

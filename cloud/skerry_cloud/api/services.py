@@ -10,7 +10,9 @@ from skerry_cloud.blobs import BlobStore
 from skerry_cloud.builds import Builds
 from skerry_cloud.database import Database
 from skerry_cloud.deployments.service import Deployments
+from skerry_cloud.fleet.commands import Commands
 from skerry_cloud.fleet.devices import Devices
+from skerry_cloud.ingest.gaps import Gaps
 from skerry_cloud.ingest.worker import Ingest
 from skerry_cloud.publisher import Publisher
 from skerry_cloud.registry.models import Models
@@ -58,7 +60,9 @@ class Services:
     builds: Builds
     devices: Devices
     deployments: Deployments
+    commands: Commands
     telemetry: Telemetry
+    gaps: Gaps
     ingest: Ingest
     publisher: Publisher
     identification: Identification

@@ -11,15 +11,18 @@ from sqlalchemy import Connection, Row, delete, select, update
 from skerry_cloud.clock import Clock
 from skerry_cloud.database import (
     Database,
+    commands,
     deployment_devices,
     device_desired,
     device_messages,
     devices,
+    gaps,
     insert_new,
     positions,
     removed_devices,
     telemetry,
 )
+from skerry_cloud.fleet.command_rows import forget_commands
 from skerry_cloud.fleet.messages import Latest, latest
 from skerry_cloud.fleet.presence import Presence, presence
 from skerry_cloud.tokens import hash_token, new_token
@@ -130,7 +133,9 @@ class Devices:
         """
         with self._database.write() as connection:
             require_devices(connection, [device])
+            forget_commands(connection, select(commands.c.id).where(commands.c.device == device))
             for table in (
+                gaps,
                 device_messages,
                 device_desired,
                 deployment_devices,

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from skerry_cloud.fleet.messages import TYPES, Kind
 from skerry_contract import shape, topics
+from skerry_contract.commands import LogLines, Response
 from skerry_contract.errors import ContractError, NameInvalidError
 from skerry_contract.messages import MAX_PAYLOAD_BYTES, Batch
 
@@ -58,7 +59,27 @@ class Items:
     message: Message
 
 
-def read(message: Message, fleet: str) -> Statement | Items | None:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a device says of a command."""
+
+    device: str
+    command: str
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines of a log that a command asked for."""
+
+    device: str
+    lines: LogLines
+
+
+Entry = Statement | Items | Answer | Lines
+
+
+def read(message: Message, fleet: str) -> Entry | None:
     """Read a message; None if it is not for us, such as what we sent ourselves.
 
     Raises:
@@ -79,6 +100,12 @@ def read(message: Message, fleet: str) -> Statement | Items | None:
             return _items(topic.device, f"{module}/{stream}", message)
         case ("event", type_):
             return _items(topic.device, f"event/{type_}", message)
+        case ("cmd", _, command, "res"):
+            response: Response = _parse(Response, message)
+            _text(shape.write(response), ())
+            return Answer(topic.device, command, response)
+        case ("log", _):
+            return Lines(topic.device, _parse(LogLines, message))
         case _:
             raise NameInvalidError(f"nothing is expected on {message.topic}")
 

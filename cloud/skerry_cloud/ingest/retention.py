@@ -5,6 +5,7 @@ import logging
 from sqlalchemy import Connection, delete, func, select, tuple_
 
 from skerry_cloud.database import Database, positions, telemetry
+from skerry_cloud.ingest.gaps import forget_old_gaps
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Retention:
                 gone += _trim_rows(connection, min(rows - 1, int(rows * share)))
                 rows, size = _stored(connection)
             _forget_old_boots(connection)
+            forget_old_gaps(connection)
             self._stored = rows, size
         if gone:
             log.warning("telemetry: deleted the %d oldest items, to stay within bounds", gone)

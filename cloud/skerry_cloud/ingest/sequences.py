@@ -6,7 +6,7 @@ number it still holds. Three promises hold for every sequence of batches, and te
 
 * an item counts as new once, however often it comes;
 * the acknowledgement never passes an item that may still come;
-* every number up to the acknowledgement was either new once, or is counted as lost.
+* every number up to the acknowledgement was either new once, or is counted as lost, in one gap.
 """
 
 from collections.abc import Iterable
@@ -41,10 +41,12 @@ class Step:
     Attributes:
         position: Where the stream stands afterwards.
         fresh: Numbers of the batch that are to be stored.
+        gaps: Runs of numbers that are known to be lost from now on.
     """
 
     position: Position
     fresh: frozenset[int]
+    gaps: tuple[Run, ...] = ()
 
 
 def advance(position: Position, floor: int, numbers: Iterable[int]) -> Step:
@@ -66,12 +68,12 @@ def advance(position: Position, floor: int, numbers: Iterable[int]) -> Step:
     if len(runs) > MAX_ISLANDS:
         unseen = _following(base, unseen)
         runs = _joined([*position.above, *((n, n) for n in unseen)])
-    stored = sum(_overlap(run, position.through + 1, base) for run in runs)
-    lost = position.lost + base - position.through - stored
+    gaps = _between(runs, position.through + 1, base)
+    lost = position.lost + sum(last - first + 1 for first, last in gaps)
     through = base
     while runs and runs[0][0] <= through + 1:
         through = max(through, runs.pop(0)[1])
-    return Step(Position(through, tuple(runs), lost), frozenset(unseen))
+    return Step(Position(through, tuple(runs), lost), frozenset(unseen), gaps)
 
 
 def _following(base: int, numbers: set[int]) -> set[int]:
@@ -87,8 +89,16 @@ def _covers(runs: tuple[Run, ...], number: int) -> bool:
     return any(first <= number <= last for first, last in runs)
 
 
-def _overlap(run: Run, low: int, high: int) -> int:
-    return max(0, min(run[1], high) - max(run[0], low) + 1)
+def _between(runs: Iterable[Run], low: int, high: int) -> tuple[Run, ...]:
+    """Return the runs of numbers from ``low`` to ``high`` that ``runs``, in order, leave out."""
+    found = []
+    for first, last in runs:
+        if first > high:
+            break
+        if first > low:
+            found.append((low, first - 1))
+        low = max(low, last + 1)
+    return (*found, (low, high)) if low <= high else tuple(found)
 
 
 def _joined(runs: Iterable[Run]) -> list[Run]:

@@ -9,8 +9,10 @@ from sqlalchemy import Connection, select
 from skerry_cloud.clock import Clock
 from skerry_cloud.database import Database, devices, insert_new, positions, put, telemetry
 from skerry_cloud.fleet import messages
+from skerry_cloud.fleet.command_rows import keep_lines, keep_response
 from skerry_cloud.fleet.presence import is_stale
-from skerry_cloud.ingest.inbox import Items, Statement
+from skerry_cloud.ingest.gaps import keep_gaps
+from skerry_cloud.ingest.inbox import Answer, Entry, Items, Lines, Statement
 from skerry_cloud.ingest.sequences import Position, advance
 from skerry_contract.errors import SkerryError
 from skerry_contract.messages import Item, StreamAck
@@ -35,6 +37,8 @@ class Outcome:
 
     Attributes:
         acks: What may be acknowledged, by device.
+        ends: Commands whose end is stored, by device.
+        said: How much was said of commands.
         items: How many new items were stored.
         bytes: Bytes of their data.
         platforms: Platform of each device that told its capabilities.
@@ -42,6 +46,8 @@ class Outcome:
     """
 
     acks: dict[str, list[StreamAck]] = field(default_factory=dict)
+    ends: dict[str, list[str]] = field(default_factory=dict)
+    said: int = 0
     items: int = 0
     bytes: int = 0
     platforms: dict[str, str] = field(default_factory=dict)
@@ -55,7 +61,7 @@ class Store:
         self._database = database
         self._clock = clock
 
-    def keep(self, bundle: Sequence[Statement | Items | Wrong]) -> Outcome:
+    def keep(self, bundle: Sequence[Entry | Wrong]) -> Outcome:
         """Store a bundle, in the order in which it came; it is on disk when this returns."""
         outcome = Outcome()
         with self._database.write() as connection:
@@ -66,6 +72,10 @@ class Store:
             for entry in mine:
                 if isinstance(entry, Statement):
                     _keep_statement(connection, entry, outcome)
+                elif isinstance(entry, Answer):
+                    _keep_answer(connection, entry, outcome)
+                elif isinstance(entry, Lines):
+                    outcome.said += keep_lines(connection, entry.device, entry.lines)
                 elif isinstance(entry, Wrong):
                     messages.keep_error(
                         connection, entry.device, entry.error, entry.received, entry.topic
@@ -91,6 +101,12 @@ def _keep_statement(connection: Connection, entry: Statement, outcome: Outcome) 
     messages.keep(connection, entry.device, entry.kind, entry.value, received)
 
 
+def _keep_answer(connection: Connection, entry: Answer, outcome: Outcome) -> None:
+    outcome.said += 1
+    if keep_response(connection, entry.device, entry.command, entry.response):
+        outcome.ends.setdefault(entry.device, []).append(entry.command)
+
+
 def _keep_items(
     connection: Connection, batches: Sequence[Items], outcome: Outcome, now: float
 ) -> None:
@@ -102,6 +118,7 @@ def _keep_items(
         by_number = {item.seq: (item, data) for item, data in pairs}
         step = advance(known.get(key, Position()), items.batch.floor, by_number)
         known[key] = step.position
+        keep_gaps(connection, key, step.gaps, now)
         received = items.message.received
         rows.extend(_row(key, *by_number[number], received) for number in sorted(step.fresh))
     insert_new(connection, telemetry, rows)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import OperationalError
 
 from skerry_cloud.ingest import inbox
-from skerry_cloud.ingest.inbox import Items, Message, Statement
+from skerry_cloud.ingest.inbox import Entry, Message
 from skerry_cloud.ingest.retention import Retention
 from skerry_cloud.ingest.store import Outcome, Store, Wrong
 from skerry_contract import shape, topics
@@ -48,6 +48,7 @@ class Counts:
     Attributes:
         messages: Messages that came.
         items: Items that were new, and are stored.
+        said: Responses and lines of logs that were stored.
         wrong: Messages that could not be read.
         strangers: Messages of devices that are not known.
         dropped: Messages that broke the store, each noted in the log.
@@ -55,6 +56,7 @@ class Counts:
 
     messages: int = 0
     items: int = 0
+    said: int = 0
     wrong: int = 0
     strangers: int = 0
     dropped: int = 0
@@ -89,8 +91,8 @@ class Ingest:
 
     @property
     def generation(self) -> int:
-        """Grows whenever new items are stored."""
-        return self.counts.items
+        """Grows whenever something new is stored that somebody may wait for."""
+        return self.counts.items + self.counts.said
 
     def take(self, message: Message) -> None:
         """Take a message; waits while too many are waiting already."""
@@ -145,13 +147,16 @@ class Ingest:
         for outcome in self._keep(entries):
             self.counts.items += outcome.items
             self.counts.strangers += len(outcome.strangers)
-            for device, acks in outcome.acks.items():
-                self._acknowledge(device, acks)
+            self.counts.said += outcome.said
+            for device in {*outcome.acks, *outcome.ends}:
+                self._acknowledge(
+                    device, outcome.acks.get(device, ()), outcome.ends.get(device, ())
+                )
             if outcome.platforms:
                 self._on_platforms(outcome.platforms)
             self._retention.count(outcome.items, outcome.bytes)
 
-    def _read(self, message: Message) -> Statement | Items | Wrong | None:
+    def _read(self, message: Message) -> Entry | Wrong | None:
         try:
             return inbox.read(message, self._fleet)
         except (ContractError, NameInvalidError) as error:
@@ -163,7 +168,7 @@ class Ingest:
                 return None
             return Wrong(device, message.topic, error, message.received)
 
-    def _keep(self, entries: Sequence[Statement | Items | Wrong]) -> Iterable[Outcome]:
+    def _keep(self, entries: Sequence[Entry | Wrong]) -> Iterable[Outcome]:
         """Store ``entries``, together if that works, else one by one."""
         pauses = iter(_PAUSES_S)
         while entries:
@@ -183,11 +188,12 @@ class Ingest:
                 return [outcome for one in entries for outcome in self._keep([one])]
         return []
 
-    def _acknowledge(self, device: str, acks: Sequence[StreamAck]) -> None:
+    def _acknowledge(self, device: str, acks: Sequence[StreamAck], ends: Sequence[str]) -> None:
         topic = DeviceTopics(self._fleet, device)(topics.ACK)
         told = [ack for ack in acks if ack.seq]
-        for start in range(0, len(told), _MAX_ACKS):
-            self._publish(topic, shape.dump(Ack(tuple(told[start : start + _MAX_ACKS]))))
+        for start in range(0, max(len(told), len(ends)), _MAX_ACKS):
+            part = slice(start, start + _MAX_ACKS)
+            self._publish(topic, shape.dump(Ack(tuple(told[part]), tuple(ends[part]))))
 
 
 def _nowhere(_topic: str, _payload: bytes) -> None:

@@ -13,7 +13,6 @@ import pytest
 
 from skerry_contract import shape
 from skerry_contract.messages import (
-    Ack,
     Batch,
     Caps,
     Health,
@@ -22,67 +21,13 @@ from skerry_contract.messages import (
     RuntimeCaps,
     State,
 )
-from skerry_contract.topics import DeviceTopics
 from support.cloud_server import CloudServer
+from support.fake_device import WHEN, FakeDevice
 from support.mqtt import MqttClient
 from support.sockets import sends_at_once
 from support.waiting import eventually
 
 pytestmark = pytest.mark.integration
-
-WHEN = "2026-11-22T16:00:00Z"
-
-
-class FakeDevice:
-    """Speaks MQTT as a device does, and decides nothing."""
-
-    def __init__(self, server: CloudServer, name: str, will: State | None = None) -> None:
-        self.name = name
-        self.topics = DeviceTopics("home", name)
-        self.token = server.add_device(name)["token"]
-        self.server = server
-        self.will = will
-        self.mqtt = self._connect()
-
-    def _connect(self) -> MqttClient:
-        will = (self.topics("state"), shape.dump(self.will)) if self.will else None
-        client = MqttClient(
-            self.server.broker_port, self.name, self.token, client_id=self.name, will=will
-        )
-        client.connect()
-        assert not client.refused, client.refused
-        client.subscribe(self.topics("desired"), self.topics("ack"))
-        return client
-
-    def reconnect(self) -> None:
-        self.mqtt.close()
-        self.mqtt = self._connect()
-
-    def say(self, tail: str, value: Any) -> None:
-        self.mqtt.publish(self.topics(tail), shape.dump(value), retain=True)
-
-    def send(self, *numbers: int, floor: int = 1, boot: str = "b1", tail: str = "t/m/s") -> None:
-        items = tuple(Item(n, WHEN, {"n": n}) for n in numbers)
-        self.mqtt.publish(self.topics(tail), shape.dump(Batch(boot, floor, items)))
-
-    def acknowledged(self, stream: str = "m/s", boot: str = "b1") -> int:
-        found = 0
-        for payload in self.mqtt.payloads(self.topics("ack")):
-            for ack in shape.parse(Ack, payload, max_bytes=100_000).acks:
-                if (ack.stream, ack.boot) == (stream, boot):
-                    found = ack.seq
-        return found
-
-    def wait_acknowledged(self, number: int, **which: str) -> None:
-        eventually(lambda: self.acknowledged(**which) == number, why=f"ack of {number}")
-
-    def seen(self) -> Any:
-        return self.server.get(f"/v1/devices/{self.name}")
-
-    def stored(self, **query: Any) -> list[int]:
-        wanted = "&".join(f"{key}={value}" for key, value in query.items())
-        page = self.server.get(f"/v1/telemetry?device={self.name}&limit=1000&{wanted}")
-        return [item["data"]["n"] for item in page["items"]]
 
 
 @pytest.fixture(scope="module", params=["mosquitto", "nats"])

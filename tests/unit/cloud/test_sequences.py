@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skerry_cloud.ingest.sequences import MAX_ISLANDS, Position, Step, advance
+from skerry_cloud.ingest.sequences import MAX_ISLANDS, Position, advance
 
 _TOP = 2**63 - 1
 
@@ -32,7 +32,8 @@ def test_a_batch_moves_the_position(
     before: Position, floor: int, numbers: list[int], after: Position, fresh: set[int]
 ) -> None:
     step = advance(before, floor, numbers)
-    assert step == Step(after, frozenset(fresh))
+    assert (step.position, set(step.fresh)) == (after, fresh)
+    assert sum(last - first + 1 for first, last in step.gaps) == after.lost - before.lost
 
 
 _Batches = st.lists(
@@ -46,7 +47,7 @@ _Batches = st.lists(
 def test_any_batches_are_stored_once_and_never_acknowledged_too_far(
     batches: list[tuple[int, list[int]]],
 ) -> None:
-    position, stored, floor = Position(), list[int](), 1
+    position, stored, gaps, floor = Position(), list[int](), set[int](), 1
     for raise_by, numbers in batches:
         # A device's floor only grows, and it sends nothing below it.
         floor = max(floor, raise_by)
@@ -58,8 +59,10 @@ def test_any_batches_are_stored_once_and_never_acknowledged_too_far(
 
         assert position.through >= before.through
         assert len(stored) == len(set(stored)), "an item counted as new twice"
+        gaps.update(n for first, last in step.gaps for n in range(first, last + 1))
         unaccounted = set(range(1, position.through + 1)) - set(stored)
         assert position.lost == len(unaccounted)
+        assert gaps == unaccounted, "the gaps do not name what is lost"
         assert all(n < floor for n in unaccounted), "an item that may still come is acknowledged"
         assert set(sent) <= set(stored), "an item was neither new nor known"
 

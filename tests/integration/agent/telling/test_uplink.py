@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from skerry_agent.telling.inbox import Inbox
 from skerry_agent.telling.outbox import Entry, Outbox, Rank
+from skerry_agent.telling.outgoing import MAX_LOG_BYTES
 from skerry_agent.telling.uplink import Boot, Link, Uplink
 from skerry_contract import shape
 from skerry_contract.device import BrokerAddress
@@ -53,10 +55,10 @@ def uplink(link: Link, outbox: Outbox) -> Iterator[Uplink]:
     started.stop()
 
 
-def make(link: Link, outbox: Outbox, came: list[bytes] | None = None) -> Uplink:
+def make(link: Link, outbox: Outbox, inbox: Inbox | None = None) -> Uplink:
     births = count(1)
     boot = Boot("b1", lambda: next(births), lambda: "2026-01-01T00:00:00Z")
-    return Uplink(link, boot, outbox, (came if came is not None else []).append)
+    return Uplink(link, boot, outbox, inbox or Inbox())
 
 
 def put(outbox: Outbox, uplink: Uplink, *data: bytes) -> None:
@@ -175,17 +177,62 @@ def test_a_clean_stop_says_goodbye_and_leaves_no_will(
 def test_desired_documents_are_passed_on_as_they_came(
     cloud: MqttClient, link: Link, outbox: Outbox
 ) -> None:
-    came: list[bytes] = []
+    inbox = Inbox()
     cloud.publish(TOPICS("desired"), b"retained before", retain=True)
-    uplink = make(link, outbox, came)
+    uplink = make(link, outbox, inbox)
     uplink.start()
-    eventually(lambda: came == [b"retained before"])
+    assert eventually(inbox.take) == b"retained before"
     cloud.publish(TOPICS("desired"), b"x" * 200_000)
+    assert len(eventually(inbox.take)) == 64 * 1024 + 1  # enough to see that it is too long
     cloud.publish(TOPICS("ack"), b"\xff not an ack")
     cloud.publish(TOPICS("desired"), json.dumps({"v": 2}).encode())
+    assert eventually(inbox.take) == b'{"v": 2}'
+    uplink.stop()
 
-    eventually(lambda: came[-1] == b'{"v": 2}')
-    assert len(came[1]) == 64 * 1024 + 1  # enough to see that it is too long
+
+def test_requests_come_as_they_are_and_responses_are_said_until_they_are_confirmed(
+    mosquitto: Mosquitto, link: Link, outbox: Outbox
+) -> None:
+    inbox, tail = Inbox(), "cmd/check/0123456789abcdef/res"
+    uplink = make(link, outbox, inbox)
+    uplink.start()
+    with MqttClient(mosquitto.port) as cloud:
+        cloud.subscribe("skerry/v1/#")
+        eventually(uplink.is_connected)
+        eventually(lambda: states(cloud))
+        cloud.publish(TOPICS.request("check", "0123456789abcdef"), b"a request")
+        assert eventually(inbox.take_request) == b"a request"
+        uplink.answer(tail, {"state": "accepted"})
+        uplink.answer(tail, {"state": "successful"})
+        eventually(lambda: cloud.payloads(TOPICS(tail))[-1:] == [b'{"state":"successful"}'])
+
+    mosquitto.kill()
+    mosquitto.start()
+    with MqttClient(mosquitto.port) as cloud:
+        cloud.subscribe("skerry/v1/#")
+        eventually(lambda: cloud.payloads(TOPICS(tail)) == [b'{"state":"successful"}'], 20)
+        cloud.publish(TOPICS("ack"), shape.dump(Ack(commands=("0123456789abcdef",))))
+        assert eventually(inbox.take_confirmed) == ["0123456789abcdef"]
+    uplink.settle(tail)
+    mosquitto.kill()
+    mosquitto.start()
+    with MqttClient(mosquitto.port) as cloud:
+        cloud.subscribe("skerry/v1/#")
+        eventually(lambda: states(cloud), 20)
+        assert cloud.payloads(TOPICS(tail)) == []
+    uplink.stop()
+
+
+def test_lines_of_a_log_are_lost_where_there_is_no_connection(link: Link, outbox: Outbox) -> None:
+    uplink = make(link, outbox)
+    assert not uplink.ship("log/cam", b"{}")
+    uplink.start()
+    with MqttClient(link.broker.port) as cloud:
+        cloud.subscribe("skerry/v1/#")
+        eventually(uplink.is_connected)
+        assert uplink.ship("log/cam", b'{"lines":["x"]}')
+        cloud.wait_for(b'{"lines":["x"]}')
+        assert not uplink.ship("log/cam", b"x" * (MAX_LOG_BYTES + 1))
     uplink.stop()
 
 
