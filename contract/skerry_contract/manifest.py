@@ -43,7 +43,7 @@ HostFolder = Annotated[
 ]
 NetworkName = Annotated[str, Text(r"[a-z0-9][a-z0-9_.-]*", 63, "none, host or a network's name")]
 _GRANTS = Size(0, 32)
-Enforced = Literal["memory", "cpu", "pids", "network", "devices", "root", "seccomp"]
+Enforced = Literal["memory", "cpu", "pids", "network", "device_files", "root", "seccomp"]
 """What a runtime may enforce; ``caps`` of a device names what its own does."""
 
 Restart = Literal["always", "on-failure", "never"]
@@ -196,7 +196,8 @@ class RunSettings:
         network: ``none``; ``host`` to share the device's network; or the name of a network that is
             there: of the Docker engine, else a named network namespace of the device.
         data: What data collectors may keep.
-        devices: Device files that it may use, beside those that every program has.
+        device_files: Which of them it may use, such as ``/dev/video0``, beside those that every
+            program has.
         folders: Folders of the device that it may read, at ``/folders/<name>``, and never write.
         requires: What must really be enforced; a device whose runtime does not refuses the module.
     """
@@ -210,7 +211,7 @@ class RunSettings:
     probe: Probe = Probe()
     network: NetworkName = "none"
     data: DataPolicy | None = None
-    devices: Annotated[tuple[DevicePath, ...], _GRANTS] = ()
+    device_files: Annotated[tuple[DevicePath, ...], _GRANTS] = ()
     folders: Annotated[Mapping[str, HostFolder], _NAMED] = field(default_factory=dict)
     requires: Annotated[tuple[Enforced, ...], _GRANTS] = ()
 

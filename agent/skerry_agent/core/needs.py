@@ -12,7 +12,7 @@ _REMEDIES = {
         " (Raspberry Pi OS has it off)"
     ),
     "network": "Install bubblewrap, or Docker",
-    "devices": "Install bubblewrap, or Docker",
+    "device_files": "Install bubblewrap, or Docker",
     "root": "Install bubblewrap, or Docker",
     "seccomp": "Install bubblewrap or Docker, on a kernel with seccomp",
 }

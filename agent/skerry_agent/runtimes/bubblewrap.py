@@ -64,7 +64,7 @@ class Bubblewrap:
         self._program = program
         self._filter = seccomp.program()
         known = ("seccomp",) if self._filter is not None else ()
-        self.enforces: tuple[str, ...] = ("network", "devices", "root", *known)
+        self.enforces: tuple[str, ...] = ("network", "device_files", "root", *known)
 
     def job(self, spec: InstanceSpec, place: Place) -> dict[str, Any]:
         """See ``Sandbox.job``."""

@@ -103,7 +103,7 @@ class DockerRuntime:
         limits = [limit for limit, key in _LIMITS.items() if info.get(key)]
         options = info.get("SecurityOptions") or ()
         filters = ["seccomp"] if any("name=seccomp" in option for option in options) else []
-        enforces = (*limits, "network", "devices", "root", *filters)
+        enforces = (*limits, "network", "device_files", "root", *filters)
         return RuntimeCaps("docker", "container", enforces)
 
     def prepare(self, image: Image, store: BlobStore) -> None:

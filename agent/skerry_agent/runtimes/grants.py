@@ -61,7 +61,7 @@ def resolve(spec: InstanceSpec) -> Grants:
     """
     run = spec.run
     return Grants(
-        tuple(_device(spec.key.module, path) for path in run.devices),
+        tuple(_device(spec.key.module, path) for path in run.device_files),
         {
             f"{FOLDERS_IN_CONTAINER}/{name}": _folder(spec, name, path)
             for name, path in run.folders.items()
@@ -98,11 +98,11 @@ def _device(module: str, path: str) -> GrantedDevice:
     except OSError as error:
         raise RuntimeFailedError(
             f"{module} cannot be started: {path}: {error.strerror}",
-            remedy="Connect the device file's hardware, or take it out of devices in the manifest.",
+            remedy="Connect the device file's hardware, or take it out of device_files in the manifest.",
         ) from error
     if not (stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)):
         raise UnenforcedError(
-            f"{module}: {path} is no device file", remedy="Correct devices in the manifest."
+            f"{module}: {path} is no device file", remedy="Correct device_files in the manifest."
         )
     major, minor = os.major(found.st_rdev), os.minor(found.st_rdev)
     return GrantedDevice(path, stat.S_ISBLK(found.st_mode), major, minor, found.st_gid)

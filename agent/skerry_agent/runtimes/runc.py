@@ -83,7 +83,7 @@ class Runc:
         self._state = state
         self._init = static_init()
         self.spare_pids = 0 if self._init is None else 1
-        self.enforces: tuple[str, ...] = ("network", "devices", "root", "seccomp")
+        self.enforces: tuple[str, ...] = ("network", "device_files", "root", "seccomp")
 
     def job(self, spec: InstanceSpec, place: Place) -> dict[str, Any]:
         """See ``Sandbox.job``."""

@@ -48,7 +48,7 @@ def test_a_device_file_is_there_for_those_that_may_use_it_and_only_for_them(
 ) -> None:
     image = bench.prepare(python)
     env = {"PATHS": str(device_file)}
-    bench.runtime.start(bench.spec(image, "use", devices=(str(device_file),), env=env))
+    bench.runtime.start(bench.spec(image, "use", device_files=(str(device_file),), env=env))
     # It opens, and writing to it fails as it does with this device.
     assert bench.facts()["used"] == {str(device_file): "ENOSPC"}
     bench.runtime.stop(KEY)
@@ -58,7 +58,7 @@ def test_a_device_file_is_there_for_those_that_may_use_it_and_only_for_them(
 
 
 def test_a_device_file_that_is_not_there_is_named(bench: Bench, python: OciImage) -> None:
-    spec = bench.spec(bench.prepare(python), "sleep", devices=("/dev/no-such-camera",))
+    spec = bench.spec(bench.prepare(python), "sleep", device_files=("/dev/no-such-camera",))
     with pytest.raises(RuntimeFailedError, match=r"cam.*/dev/no-such-camera") as caught:
         bench.runtime.start(spec)
     assert caught.value.retryable  # it may be plugged in

@@ -148,7 +148,7 @@ def test_a_module_is_held_in(bench: Bench, python: OciImage) -> None:
     caps = bench.runtime.caps()
     assert set(caps.enforces) == {
         *("memory", "cpu", "pids"),
-        *("network", "devices", "root", "seccomp"),
+        *("network", "device_files", "root", "seccomp"),
     }
 
 

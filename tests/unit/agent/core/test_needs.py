@@ -8,7 +8,7 @@ from skerry_contract.errors import UnenforcedError
 from skerry_contract.manifest import Enforced, RunSettings
 from skerry_contract.messages import RuntimeCaps, failure_of
 
-ALL: tuple[Enforced, ...] = ("memory", "cpu", "pids", "network", "devices", "root", "seccomp")
+ALL: tuple[Enforced, ...] = ("memory", "cpu", "pids", "network", "device_files", "root", "seccomp")
 
 
 def test_what_is_enforced_may_be_required() -> None:
