@@ -98,7 +98,7 @@ def _device(module: str, path: str) -> GrantedDevice:
     except OSError as error:
         raise RuntimeFailedError(
             f"{module} cannot be started: {path}: {error.strerror}",
-            remedy="Connect the device file's hardware, or take it out of device_files in the manifest.",
+            remedy="Connect what it stands for, or take it out of device_files in the manifest.",
         ) from error
     if not (stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)):
         raise UnenforcedError(

@@ -45,6 +45,9 @@ def test_a_whole_manifest_is_read_field_by_field() -> None:
         data=DataPolicy(10, {"email": "drop", "user": "hash"}, 64),
         resources=Resources(512, 100, 64),
         probe=Probe(60, 10, 5, 3),
+        device_files=("/dev/video0",),
+        folders={"calibration": "/srv/calibration"},
+        requires=("memory", "root"),
     )
 
 
