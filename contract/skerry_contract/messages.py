@@ -181,7 +181,7 @@ class RuntimeCaps:
         name: ``docker`` or ``process``.
         isolation: What holds a module in: ``container``, ``runc``, ``bubblewrap`` or ``none``.
         enforces: What really holds, of ``memory``, ``cpu``, ``pids`` (limits of the module as a
-            whole), ``network``, ``device_files`` (none but what is granted), ``root`` (a root of its
+            whole), ``network``, ``device_files`` (none but what is granted), ``root`` (one of its
             own that cannot be written, and no capabilities) and ``seccomp`` (system calls).
     """
 
