@@ -140,26 +140,6 @@ def write(value: Any) -> Any:
     return value
 
 
-def write_said(value: Any) -> Any:
-    """Turn a dataclass into JSON values as ``write`` does, leaving out whatever is its default.
-
-    What comes out stays the same when a field with a default is added to the class.
-    """
-    if dataclasses.is_dataclass(value):
-        pairs = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {field.name: write_said(item) for field, item in pairs if item != _default(field)}
-    if isinstance(value, Mapping):
-        return {key: write_said(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [write_said(item) for item in value]
-    return value
-
-
-def _default(field: "dataclasses.Field[Any]") -> Any:
-    made = field.default_factory
-    return field.default if made is MISSING else made()
-
-
 def dump(value: Any) -> bytes:
     """Return ``value`` as compact JSON bytes.
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skerry_agent.core.plan import Key
+from skerry_agent.core.world import Key
 from skerry_agent.pulling.images import Image
 from skerry_agent.pulling.store import BlobStore
 from skerry_agent.runtimes import Exited, InstanceSpec, Runtime, bubblewrap, cgroups, plain, runc

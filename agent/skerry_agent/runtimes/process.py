@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from skerry_agent.core.plan import Key
+from skerry_agent.core.world import Key
 from skerry_agent.pulling.images import Image
 from skerry_agent.pulling.store import BlobStore
 from skerry_agent.runtimes import (

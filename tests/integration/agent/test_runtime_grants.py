@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry_agent.core.plan import Key
+from skerry_agent.core.world import Key
 from skerry_contract.errors import RuntimeFailedError, UnenforcedError
 from support.images import OciImage
 from support.programs import need

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry_agent.core.plan import Key
+from skerry_agent.core.world import Key
 from skerry_agent.runtimes import Running, cgroups, ends, plain
 from skerry_agent.runtimes.process import ProcessRuntime
 from skerry_contract.errors import RuntimeFailedError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry_agent.core.plan import Key
+from skerry_agent.core.world import Key
 from skerry_agent.runtimes import Running
 from skerry_agent.runtimes.docker import DockerRuntime, Owner
 from skerry_agent.runtimes.docker_engine import Engine

@@ -306,13 +306,3 @@ def test_dumping_is_compact_and_never_fails_over_the_name_of_a_file() -> None:
 
 def test_the_words_of_a_docstring_belong_to_their_fields() -> None:
     assert shape.field_docs(Every) == {"text": "A word, on two lines.", "count": "How many."}
-
-
-def test_what_is_said_is_written_without_what_is_its_default() -> None:
-    assert shape.write_said(Every()) == {}
-    said = Every(count=3, items=(Inner(), Inner(2)), named={"a": Inner(1)})
-    assert shape.write_said(said) == {
-        "count": 3,
-        "items": [{}, {"n": 2}],
-        "named": {"a": {"n": 1}},
-    }
