@@ -23,13 +23,15 @@ MakeEdge = Callable[..., Edge]
 NOWHERE = "192.0.2.1"
 """An address that is nobody's (RFC 5737)."""
 NO_ROUTE = ("unshare", "--net")
-BLACK_HOLE = (
-    *NO_ROUTE,
-    "sh",
-    "-c",
-    "ip link add hole type dummy && ip addr add 192.0.2.2/24 dev hole && ip link set hole up"
-    ' && exec "$0"',
-)
+_LOSE_ALL = """set -e
+ip link add hole type veth peer name depth
+ip address add 192.0.2.2/24 dev hole
+ip link set depth up
+ip link set hole up
+ip neighbour add 192.0.2.1 lladdr 02:00:00:00:00:01 dev hole nud permanent
+exec "$0"
+"""
+BLACK_HOLE = (*NO_ROUTE, "sh", "-c", _LOSE_ALL)
 """Whatever is sent to 192.0.2.1 is lost without a word."""
 
 
@@ -80,6 +82,7 @@ def test_after_a_reboot_without_a_network_what_ran_runs_and_is_looked_after(
     [pid] = device.module_pids()
     os.kill(pid, signal.SIGKILL)
     until_taken(device, device.reading(2))
+    assert device.is_alive()
 
     shown = device.command("status").stdout
     assert "detector: serving" in shown
@@ -100,6 +103,7 @@ def test_a_hang_is_mended_while_an_image_never_arrives(site: Site, edge: MakeEdg
         device.site.until_reported(
             device.name, lambda said: said["phase"] == "pulling", why="a pull that stands still"
         )
+        until_taken(device, device.reading(0))
         [pid] = device.module_pids()
         os.kill(pid, signal.SIGSTOP)
         eventually(lambda: device.module_pids() not in ([pid], []), 60, why="another process")
