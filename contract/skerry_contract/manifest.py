@@ -36,6 +36,17 @@ TOPIC_FILTER = r"(?=.)(\+|#|[^+#\0/]*)(?:(?<!#)/(\+|#|[^+#\0/]*))*"
 """Wildcards stand for whole levels, and # is the last (MQTT 3.1.1, section 4.7.1)."""
 Payload = Literal["text", "bytes"]
 
+DevicePath = Annotated[
+    str, Text(r"/dev/(?!.*\.\.)[A-Za-z0-9._:/-]*[A-Za-z0-9]", 255, "a path below /dev")
+]
+HostFolder = Annotated[
+    str, Text(r"/(?!(?:.*/)?\.\.(?:/|$))[^\0]*", 1000, "an absolute path without '..'")
+]
+NetworkName = Annotated[str, Text(r"[a-z0-9][a-z0-9_.-]*", 63, "none, host or a network's name")]
+_GRANTS = Size(0, 32)
+Enforced = Literal["memory", "cpu", "pids", "network", "device_files", "root", "seccomp"]
+"""What a runtime may enforce; ``caps`` of a device names what its own does."""
+
 Restart = Literal["always", "on-unhealthy", "on-failure", "never"]
 Update = Literal["side-by-side", "stop-first"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -123,6 +134,8 @@ Input = FolderInput | TopicInput | CommandInput | TimerInput
 class Resources:
     """Upper limits of one module; a runtime that cannot enforce one says so in ``caps``.
 
+    ``requires`` of the module refuses a device that does not enforce what matters.
+
     Attributes:
         memory_mb: Memory in MiB; the module is killed above it.
         cpu_percent: Share of processor time, 100 being one core.
@@ -208,8 +221,13 @@ class RunSettings:
         probe: How the agent finds out that the module works.
         after: Modules of the deployment that serve, have failed or have ended before this one is
             started; they stop after it.
-        network: ``none``, or ``host`` to share the device's network.
+        network: ``none``; ``host`` to share the device's network; or the name of a network that is
+            there: of the Docker engine, else a named network namespace of the device.
         data: What data collectors may keep.
+        device_files: Which of them it may use, such as ``/dev/video0``, beside those that every
+            program has.
+        folders: Folders of the device that it may read, at ``/folders/<name>``, and never write.
+        requires: What must really be enforced; a device whose runtime does not refuses the module.
     """
 
     restart: Restart = "always"
@@ -220,8 +238,11 @@ class RunSettings:
     resources: Resources = Resources()
     probe: Probe = Probe()
     after: Annotated[tuple[Name, ...], Size(0, 50)] = ()
-    network: Literal["none", "host"] = "none"
+    network: NetworkName = "none"
     data: DataPolicy | None = None
+    device_files: Annotated[tuple[DevicePath, ...], _GRANTS] = ()
+    folders: Annotated[Mapping[str, HostFolder], _NAMED] = field(default_factory=dict)
+    requires: Annotated[tuple[Enforced, ...], _GRANTS] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
