@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+from pathlib import Path
 
 from skerry_agent.agent import Agent, Parts, machine_platform
 from skerry_agent.core.pace import Pace
@@ -72,7 +73,13 @@ def make_executor(home: Home, take: Store, meter: DataMeter) -> Executor:
         limit_bytes_s=config.download.rate_limit_kib_s * 1024,
     )
     puller = Puller(make_sources(home, meter), store, platform=platform, pace=pace, meter=meter)
-    places = Places(home.state / "run", home.inputs, home.data, platform)
+    private = (
+        home.state,
+        home.folder / "token",
+        home.folder / AUTH_FILE,
+        Path(config.docker_socket),
+    )
+    places = Places(home.state / "run", home.inputs, home.data, platform, private)
     return Executor(choose(home.config, home.folder), puller, store, places, take)
 
 

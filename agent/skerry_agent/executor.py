@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from skerry_agent import host, http_check
+from skerry_agent.core import needs
 from skerry_agent.core.watch import Seen
 from skerry_agent.core.world import Key
 from skerry_agent.pulling.pull import Puller, named, stored
@@ -24,6 +25,7 @@ from skerry_agent.runtimes import (
     InstanceStatus,
     Running,
     Runtime,
+    ends,
 )
 from skerry_agent.runtimes.run_folder import DATA, input_folder
 from skerry_contract.desired import ModuleSpec
@@ -46,12 +48,14 @@ class Places:
         inputs: Local input, below which a manifest names folders.
         data: What modules collect, in one folder for each.
         platform: OCI platform of this machine.
+        private: What no granted folder may hold or lie in.
     """
 
     runs: Path
     inputs: Path
     data: Path
     platform: str
+    private: tuple[Path, ...] = ()
 
 
 class Executor:
@@ -128,11 +132,9 @@ class Executor:
         end = self._ends.get(key)
         when = "while it served" if ready else "before it was ready"
         text = f"{key.module}: ended {when}, with status {status}"
-        remedy = "See the end of its log."
-        if end is not None and end.out_of_memory:
-            text += "; the kernel killed it for the memory it used"
-            remedy = "Raise resources.memory_mb in the manifest, or use a smaller model."
-        return make_failure(ProbeError.code, text, remedy, self.tail(key))
+        limit, remedy = ends.told(end)
+        remedy = remedy or "See the end of its log."
+        return make_failure(ProbeError.code, text + limit, remedy, self.tail(key))
 
     def log(self, key: Key, *, max_bytes: int) -> str:
         """Return the end of an instance's log, at most ``max_bytes`` bytes.
@@ -205,8 +207,11 @@ class Executor:
 
         Raises:
             RuntimeFailedError: The runtime refuses.
+            UnenforcedError: It cannot do what the manifest requires or grants.
             NotFoundError: A blob of the image is gone; it will be pulled again.
         """
+        if spec.run.requires:
+            needs.check(key.module, spec.run, self._runtime.caps())
         image = stored(self._store, spec.image, spec.digest, platform=self._places.platform)
         if image is None:
             self._store.discard(spec.digest)
@@ -222,7 +227,8 @@ class Executor:
         }
         if spec.run.data is not None:
             inputs[DATA] = self._places.data / key.module
-        self._runtime.start(InstanceSpec(key, image, spec.run, run_dir, inputs))
+        private = self._places.private
+        self._runtime.start(InstanceSpec(key, image, spec.run, run_dir, inputs, private))
 
     def stop(self, key: Key, *, kill: bool = False) -> None:
         """Stop an instance and clear what is left of it; ``kill`` one that is beyond asking.

@@ -204,8 +204,10 @@ class RuntimeCaps:
 
     Attributes:
         name: ``docker`` or ``process``.
-        isolation: What holds a module in: ``container``, ``bubblewrap`` or ``none``.
-        enforces: Limits that really hold, of ``memory``, ``cpu``, ``pids`` and ``network``.
+        isolation: What holds a module in: ``container``, ``runc``, ``bubblewrap`` or ``none``.
+        enforces: What really holds, of ``memory``, ``cpu``, ``pids`` (limits of the module as a
+            whole), ``network``, ``device_files`` (none but what is granted), ``root`` (one of its
+            own that cannot be written, and no capabilities) and ``seccomp`` (system calls).
     """
 
     name: str
