@@ -340,7 +340,7 @@ def read(value: Any) -> Manifest:
         ContractError: A field is unknown, missing or wrong; ``path`` leads to it.
     """
     found = shape.read(Manifest, value, strict=True, subject="manifest")
-    for check in (_check_folders, _check_brokers, _check_order, _check_ports):
+    for check in (_check_folders, _check_brokers, _check_requests, _check_order, _check_ports):
         check(found)
     return found
 
