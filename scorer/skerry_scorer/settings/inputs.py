@@ -106,7 +106,7 @@ class HttpInput:
     """Requests to ``/score``, whose results go to the agent besides."""
 
 
-Input = HttpInput | FolderInput | TopicInput | CommandInput | TimerInput
+Input = FolderInput | TopicInput | CommandInput | TimerInput | HttpInput
 
 
 def read_inputs(value: Any) -> dict[str, Input]:
