@@ -17,7 +17,7 @@ from skerry_agent.core.watch import Seen
 from skerry_agent.core.world import Key
 from skerry_agent.pulling.pull import Puller, named, stored
 from skerry_agent.pulling.store import BlobStore
-from skerry_agent.routing.inlet import Inlet, Store
+from skerry_agent.routing.inlet import Inlet, Locks, Store
 from skerry_agent.runtimes import (
     STOP_GRACE_S,
     Exited,
@@ -67,13 +67,21 @@ class Executor:
         store: Holds their blobs.
         places: Where things lie.
         take: Stores results of modules durably, or raises.
+        locks: Takes locks of modules.
     """
 
     def __init__(
-        self, runtime: Runtime, puller: Puller, store: BlobStore, places: Places, take: Store
+        self,
+        runtime: Runtime,
+        puller: Puller,
+        store: BlobStore,
+        places: Places,
+        take: Store,
+        locks: Locks,
     ) -> None:
         self._runtime = runtime
         self._take = take
+        self._locks = locks
         self._puller = puller
         self._store = store
         self._places = places
@@ -299,7 +307,7 @@ class Executor:
 
     def _listen(self, key: Key) -> None:
         if key not in self._inlets:
-            self._inlets[key] = Inlet(key.module, self._run_dir(key), self._take)
+            self._inlets[key] = Inlet(key.module, self._run_dir(key), self._take, self._locks)
 
     def _alive(self) -> list[Key]:
         try:
