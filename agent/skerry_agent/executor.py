@@ -6,6 +6,7 @@ sockets and the inlets. Every order may be repeated.
 
 import shutil
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,9 +14,11 @@ from pathlib import Path
 
 from skerry_agent import host, http_check
 from skerry_agent.core import needs
+from skerry_agent.core.shadow import Tally
 from skerry_agent.core.watch import Seen
 from skerry_agent.core.world import Key
-from skerry_agent.pulling.pull import Puller, named, stored
+from skerry_agent.pulling.layers import named, stored
+from skerry_agent.pulling.pull import Puller
 from skerry_agent.pulling.store import BlobStore
 from skerry_agent.routing.inlet import Inlet, Locks, Store
 from skerry_agent.runtimes import (
@@ -38,6 +41,8 @@ from skerry_contract.names import Digest
 HOST_LABEL = "io.skerry.scorer-host"
 """Images that carry it speak over the sockets in the run folder; others only run."""
 _KIND, _SERVING = "kind", "serving"
+_TEE_S, _SCORE_S = 10.0, 300.0
+_TEE_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +195,7 @@ class Executor:
             spec.size,
             on_progress=partial(self._pulls.__setitem__, spec.digest),
             cancel=self._cancel,
-            keep=self._kept(),
+            keep=self._needed.union(self._runtime.prepared()),
         )
         self._runtime.prepare(image, self._store)
 
@@ -216,15 +221,8 @@ class Executor:
             RuntimeFailedError: The runtime does not let it go.
         """
         self._runtime.discard(digest)
-        self._store.trim(self._kept())
-
-    def _kept(self) -> set[Digest]:
-        """Return every blob that must stay: of what runs, ran last, or is wanted."""
-        needed = {*self._runtime.prepared(), *self._needed}
-        kept = set(needed)
-        for digest in needed:
-            kept |= named(self._store, digest)
-        return kept
+        needed = self._needed.union(self._runtime.prepared())
+        self._store.trim(frozenset().union(*(named(self._store, one) for one in needed)))
 
     def start(self, key: Key, spec: ModuleSpec) -> None:
         """Start an instance, with its inputs held back.
@@ -292,6 +290,33 @@ class Executor:
         """
         if self._is_host(key):
             host.prove(self._run_dir(key), key.module, timeout_s=timeout_s)
+
+    def compare(self, key: Key, old: Key, tally: Tally) -> None:
+        """Show a new version some of what the old one scores, until enough was seen.
+
+        Args:
+            key: The new version, ready and with its inputs held back.
+            old: The one that serves.
+            tally: Takes what is found.
+
+        Raises:
+            ProbeError: The new one does not answer.
+        """
+        if not (self._is_host(key) and self._is_host(old)):
+            return
+        ends = time.monotonic() + tally.settings.seconds
+        while not tally.is_full and time.monotonic() < ends:
+            try:
+                sample = host.tee(self._run_dir(old), timeout_s=_TEE_S)
+            except ProbeError:
+                return  # it has ended, or is older than this: nothing more can be compared
+            if sample is None:
+                self._cancel.wait(_TEE_PAUSE_S)
+                if self._cancel.is_set():
+                    return
+                continue
+            new, new_ms = host.score(self._run_dir(key), sample, timeout_s=_SCORE_S)
+            tally.add(sample.result, new, old_ms=sample.ms, new_ms=new_ms)
 
     def serve(self, key: Key) -> None:
         """Release the inputs of an instance.

@@ -28,6 +28,7 @@ _COMMANDS = (
     "service",
     "module",
     "device",
+    "agent",
     "deployment",
     "telemetry",
 )

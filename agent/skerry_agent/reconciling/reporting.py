@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from skerry_agent.core.plan import held_up
-from skerry_agent.core.report import phase_of, reports_of, told
+from skerry_agent.core.report import Known, phase_of, reports_of, told
 from skerry_agent.reconciling.reconciler import Reconciler
 from skerry_contract.errors import SkerryError
 from skerry_contract.messages import Progress, Reported, failure_of
@@ -37,6 +37,8 @@ def report(reconciler: Reconciler, heading: Heading) -> Reported:
         phase = "refused"
     elif phase == "committed" and reconciler.agent.wait is not None:
         phase = "held"
+    up = held_up(reconciler.wanted, committed.modules, world)
+    known = Known(history.restarts, history.failures, history.rests | up, history.shadows)
     return Reported(
         boot=heading.boot,
         ts=heading.ts,
@@ -46,14 +48,7 @@ def report(reconciler: Reconciler, heading: Heading) -> Reported:
         committed=committed.version,
         failure=failure_of(problem) if problem else reconciler.refusal(),
         progress=heading.progress,
-        modules=reports_of(
-            reconciler.wanted,
-            committed.modules,
-            world,
-            restarts=history.restarts,
-            failures=history.failures,
-            rests=history.rests | held_up(reconciler.wanted, committed.modules, world),
-        ),
+        modules=reports_of(reconciler.wanted, committed.modules, world, known),
         bad=told(history.bad),
         waits=reconciler.waits,
     )
