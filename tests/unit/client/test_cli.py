@@ -23,7 +23,7 @@ def test_a_command_is_loaded_when_it_is_looked_at() -> None:
 
 
 def test_every_command_has_its_name_and_a_word_of_help() -> None:
-    assert len(skerry.commands) == 9
+    assert len(skerry.commands) == 10
     for name, command in skerry.commands.items():
         assert command.name == name
         assert command.help
