@@ -6,8 +6,10 @@ than 0.
 """
 
 import asyncio
+import faulthandler
 import json
 import logging
+import os
 import signal
 import socket
 import time
@@ -15,6 +17,7 @@ from contextlib import suppress
 from functools import partial
 
 from skerry_scorer.durable import write_durably
+from skerry_scorer.feeding.answered import Answered
 from skerry_scorer.feeding.feeder import Counts, Feeder
 from skerry_scorer.feeding.results import AgentLink, Results, StdoutResults
 from skerry_scorer.forks import keep_private
@@ -30,6 +33,7 @@ from skerry_scorer.serving.exchange import Watch
 from skerry_scorer.serving.routes import Routes
 from skerry_scorer.serving.scoring import Scoring
 from skerry_scorer.settings.host import Limits, Settings
+from skerry_scorer.settings.inputs import HttpInput
 from skerry_scorer.sockets import listen_unix, take_over
 
 log = logging.getLogger(__name__)
@@ -42,6 +46,9 @@ INIT_FAILED = 3
 """Exit status where the entry script could not be loaded, or its ``init()`` raised."""
 CUT_SHORT = 4
 """Exit status after SIGTERM, where ``run()`` did not return in time."""
+
+HUNG = 5
+"""Exit status where one call of ``run()`` took longer than it may."""
 
 _BACKLOG = 128
 
@@ -67,12 +74,15 @@ class Host:
         self._worker = Worker(self._loop, limits.run_threads)
         counts = Counts()
         sources = make_sources(settings, self._wake)
-        results = _results(settings)
+        self._results = results = _results(settings)
+        self._answered = _answered(settings, results)
         self._feeder = Feeder(sources, settings.stream, results, self._worker, counts)
         self._metrics = Metrics()
         scoring = Scoring(self._worker, counts, limits)
         self._reception = Reception(limits.max_receiving_bytes)
-        watch = Watch(settings.service, self._metrics, self._reception, printed, tracing)
+        watch = Watch(
+            settings.service, self._metrics, self._reception, self._answered, printed, tracing
+        )
         self._routes = Routes(settings, self._worker, self._feeder, scoring, watch)
         self._servers: list[asyncio.Server] = []
         self._connections: list[Connections] = []
@@ -116,7 +126,15 @@ class Host:
             # Before it counts as ready: whoever sees that may end the host that served before.
             await self._listen_on_port()
         self._routes.begin(scorer)
-        await self._feeder.run(scorer)
+        working = [self._feeder.run(scorer)]
+        if self._answered is not None:
+            working.append(self._answered.run())
+        watching = asyncio.create_task(_end_if_hung(scorer, settings.limits.run_deadline_s))
+        try:
+            await asyncio.gather(*working)
+        finally:
+            watching.cancel()
+        await self._results.close()
         return DONE
 
     async def _drain(self, served: asyncio.Task[int]) -> int:
@@ -125,7 +143,7 @@ class Host:
         if self._routes.scorer is None:
             return DONE
         self._feeder.stop()
-        parts = {served, *(asyncio.ensure_future(part.drain()) for part in self._connections)}
+        parts = {served, asyncio.ensure_future(self._drain_requests())}
         # Input whose result the agent does not take now stays where it is; run() gets all the time.
         drain_s = self._settings.limits.drain_s
         done, late = await asyncio.wait(parts, timeout=drain_s)
@@ -137,6 +155,11 @@ class Host:
             log.warning("run() has not returned within %g s", drain_s)
             return CUT_SHORT
         return DONE
+
+    async def _drain_requests(self) -> None:
+        await asyncio.gather(*(part.drain() for part in self._connections))
+        if self._answered is not None:
+            self._answered.stop()  # nobody is answered any more: what waits now is all
 
     async def _listen(self) -> None:
         settings = self._settings
@@ -195,10 +218,25 @@ class Host:
             )
 
 
+async def _end_if_hung(scorer: Scorer, deadline_s: float | None) -> None:
+    """End the process once a ``run()`` takes too long: the note says which input it was."""
+    while deadline_s is not None:
+        if scorer.busy_s > deadline_s:
+            log.error("run() has taken more than %g s: the process is ended", deadline_s)
+            faulthandler.dump_traceback()
+            os._exit(HUNG)
+        await asyncio.sleep(min(1.0, deadline_s / 4))
+
+
 def _check_batches(scorer: Scorer, limits: Limits) -> None:
     if limits.batch_size > 1 and not scorer.takes_batches:
         text = "SKERRY_BATCH_SIZE asks for batches, and the entry script defines no run_batch()"
         raise InitFailedError(text)
+
+
+def _answered(settings: Settings, results: Results) -> Answered | None:
+    wanted = [name for name, told in settings.inputs.items() if isinstance(told, HttpInput)]
+    return Answered(wanted[0], settings.stream, results) if wanted else None
 
 
 def _results(settings: Settings) -> Results:

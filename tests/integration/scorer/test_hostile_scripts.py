@@ -146,8 +146,9 @@ def test_whatever_run_raises_or_returns_the_next_is_scored(
     eventually(lambda: len(agent.items) == 2 * len(bad))
     assert sorted(scored(agent.items)) == sorted(f"after {way}" for way in bad)
     eventually(lambda: host.status()["failed"] == len(bad))
-    kept = {path.read_text() for path in (inputs / "failed").glob("*-bad.txt")}
-    assert kept == set(bad)
+    failed = inputs / "failed"
+    eventually(lambda: len(list(failed.glob("*-bad.txt.error.txt"))) == len(bad))
+    assert {path.read_text() for path in failed.glob("*-bad.txt")} == set(bad)
     events = [item["data"] for item in agent.items if "event" in item]
     assert all(len(json.dumps(event)) < 20_000 for event in events)
     assert host.terminate() == 0
@@ -180,8 +181,9 @@ def test_an_input_that_ends_the_process_is_set_aside_at_the_second_end(
     fed(host, inputs)
     eventually(lambda: host.status()["failed"] == 1)
     eventually(lambda: set(scored(agent.items)) == {"1", "2", "3", "4"})
-    why = (inputs / "failed" / "002.txt.error.txt").read_text()
-    assert why == "ended the process 2 times while it was scored\n"
+    why = inputs / "failed" / "002.txt.error.txt"
+    eventually(lambda: why.exists() and why.read_text())
+    assert why.read_text() == "ended the process 2 times while it was scored\n"
     eventually(lambda: list(inputs.glob("*.txt")) == [])
 
 
@@ -201,6 +203,27 @@ def test_an_input_that_hangs_is_set_aside_once_the_host_was_killed_twice(
     fed(host, inputs)
     eventually(lambda: set(scored(agent.items)) == {"1", "2"})
     eventually(lambda: host.status()["failed"] == 1)
+
+
+def test_without_an_agent_the_host_ends_itself_where_run_hangs(
+    make_host: MakeHost, inputs: Path
+) -> None:
+    host = make_host(
+        "import time\ndef init(): ...\n"
+        "def run(data):\n    while data == 'bad': time.sleep(0.01)\n    return data\n",
+        SKERRY_RUN_DEADLINE_S="1",
+    )
+    put(inputs, "1", "bad", "2")
+    host.settings(inputs={"in": {"folder": str(inputs)}}, results="stdout")
+    for _ in range(2):
+        host.ready().request("POST", "/skerry/serve")
+        assert host.wait() == 5
+    host.ready().request("POST", "/skerry/serve")
+    eventually(lambda: host.log.read_text().count('"result":"2"') == 1)
+    assert (inputs / "failed" / "001.txt").read_text() == "bad"
+    log = host.log.read_text()
+    assert "run() has taken more than 1 s" in log
+    assert 'score.py", line 4 in run' in log
 
 
 def test_a_fork_that_comes_back_from_run_is_no_second_host(
