@@ -44,7 +44,7 @@ def scorer(tmp_path: Path) -> Scorer:
     return Scorer.load(tmp_path, "score.py")
 
 
-ALWAYS = Pace(lambda: True, lambda: False)
+ALWAYS = Pace(lambda: True, lambda: False, batch_s=60.0)
 
 
 def test_sources_take_turns_and_a_failure_stops_nobody(tmp_path: Path) -> None:
