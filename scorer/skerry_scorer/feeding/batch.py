@@ -39,14 +39,14 @@ class Pace:
     Attributes:
         go_on: Whether another input may be taken; false ends the batch.
         stopping: Whether the host was told to end: then no input is blamed for its end.
-        batch_s: Seconds after which a batch takes no further input.
         offer: Told of each input that was scored: what it was, its result and the milliseconds.
+        batch_s: Seconds after which a batch takes no further input.
     """
 
     go_on: Callable[[], bool]
     stopping: Callable[[], bool]
-    batch_s: float = BATCH_S
     offer: Callable[[str | bytes, bytes, float], None] = lambda _data, _result, _ms: None
+    batch_s: float = BATCH_S
 
 
 @dataclass(frozen=True)
