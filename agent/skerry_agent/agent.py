@@ -25,6 +25,7 @@ from skerry_agent.reconciling.jobs import Jobs
 from skerry_agent.reconciling.memory import Memory
 from skerry_agent.reconciling.reconciler import Reconciler
 from skerry_agent.telling.actions import Device, DeviceActions
+from skerry_agent.telling.age_clock import AgeClock
 from skerry_agent.telling.calls import Calls
 from skerry_agent.telling.command_journal import CommandJournal, machine_boot
 from skerry_agent.telling.commander import Commander, Identity, Links
@@ -72,6 +73,7 @@ class Parts:
         memory: What must not be forgotten.
         executor: Carries orders out.
         outbox: What the device has to tell.
+        clock: By which its age is told.
         uplink: The connection to the broker.
         teller: Stores what there is to tell.
         inbox: Desired documents that come in.
@@ -84,6 +86,7 @@ class Parts:
     memory: Memory
     executor: Executor
     outbox: Outbox
+    clock: AgeClock
     uplink: Uplink
     teller: Teller
     inbox: Inbox
@@ -177,6 +180,7 @@ class Agent:
             self._uplink.set_state("disconnected")
         self._uplink.stop()
         self._parts.outbox.close()
+        self._parts.clock.save()
         self._parts.meter.close()
 
     # --- desired documents --------------------------------------------------------------------
@@ -289,8 +293,11 @@ class Agent:
         interval_s = self._parts.home.config.heartbeat_s
         # Jitter keeps a fleet that lost power together from beating together.
         self._next_health = now + interval_s * random.uniform(0.8, 1.0)  # noqa: S311
+        age_s = self._parts.clock.now_s()
+        self._parts.clock.save_if_due()
+        self._parts.outbox.expire(age_s)
         level = self._parts.outbox.level()
-        oldest_s = max(0.0, time.time() - level.oldest_s) if level.oldest_s is not None else 0.0
+        oldest_s = max(0.0, age_s - level.oldest_s) if level.oldest_s is not None else 0.0
         outbox = OutboxHealth(level.rows, level.size_bytes, round(oldest_s, 1), level.dropped)
         health = Health(
             self._parts.boot,

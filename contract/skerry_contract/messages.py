@@ -366,9 +366,11 @@ class Ack:
     Attributes:
         acks: One entry per boot and stream.
         commands: Ids of commands whose end is stored.
+        reads: Forms of batches that the cloud reads besides plain ones, of ``zlib``.
         schema: Version of this format.
     """
 
     acks: Annotated[tuple[StreamAck, ...], Size(0, 1000)] = ()
     commands: Annotated[tuple[Name, ...], Size(0, 1000)] = ()
+    reads: Annotated[tuple[Name, ...], Size(0, 16)] = ()
     schema: Literal[1] = 1

@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ GOODBYE_S = 3.0
 """Longest time that a clean stop waits for the broker to take the last word."""
 _TURN_S = 1.0
 _BATCH_ITEMS = 50
+_ZLIB_LEVEL = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Link:
         trim_on_puback: Whether items leave the outbox when the broker has them, for want of a
             Skerry cloud that acknowledges.
         resend_s: Seconds without an acknowledgement after which items are sent again.
+        telemetry_every_s: Least seconds between two rounds of telemetry.
+        compress: Whether batches are sent compressed where the cloud reads that.
     """
 
     broker: BrokerAddress
@@ -65,6 +69,8 @@ class Link:
     ca: Path | None = None
     trim_on_puback: bool = False
     resend_s: float = 15.0
+    telemetry_every_s: float = 0.0
+    compress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +96,23 @@ class Uplink:
         boot: This run of the agent.
         outbox: What to carry to the cloud.
         inbox: Where what comes is left, as it came.
+        age_now_s: The clock by which the outbox tells ages.
     """
 
-    def __init__(self, link: Link, boot: Boot, outbox: Outbox, inbox: Inbox) -> None:
+    def __init__(
+        self,
+        link: Link,
+        boot: Boot,
+        outbox: Outbox,
+        inbox: Inbox,
+        age_now_s: Callable[[], float],
+    ) -> None:
         self._link = link
         self._boot = boot
         self._outbox = outbox
         self._outgoing = Outgoing()
         self.inbox = inbox
+        self.age_now_s = age_now_s
         self._stopping = threading.Event()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
@@ -226,6 +241,8 @@ class _Session:
         self._uplink = uplink
         self._birth = boot.next_birth()
         self._window = Window(link.resend_s)
+        self._next_telemetry = 0.0
+        self._cloud_reads_zlib = False
         self._on_puback: dict[int, tuple[str, str, int]] = {}
         self._refused: SkerryError | None = None
         self.connected = False
@@ -324,6 +341,7 @@ class _Session:
         except ContractError as error:
             log.warning("%s", error)
             return
+        self._cloud_reads_zlib = "zlib" in found.reads
         for ack in found.acks:
             self._forget(ack.boot, ack.stream, ack.seq)
         for command in found.commands:
@@ -348,28 +366,46 @@ class _Session:
         now = time.monotonic()
         if self._window.overdue(now):
             log.warning("no acknowledgement for long; sending again from the oldest item")
-        for rank in Rank:
-            self._send_rank(rank, now)
+            self._cloud_reads_zlib = False
+        self._send_rank(Rank.EVENT, now)
+        if now >= self._next_telemetry:
+            before = dict(self._window.cursor)
+            drained = [self._send_rank(rank, now) for rank in Rank if rank is not Rank.EVENT]
+            if all(drained) and self._window.cursor != before:
+                self._next_telemetry = now + self._link.telemetry_every_s
 
-    def _send_rank(self, rank: Rank, now: float) -> None:
+    def _send_rank(self, rank: Rank, now: float) -> bool:
+        """Send what there is of a rank; return whether nothing of it is left."""
         outbox = self._uplink.outbox
-        while self._window.has_room():
+        while self._window.has_room(rank):
             after = self._window.cursor.get(rank, 0)
             waiting = outbox.waiting(rank, after_id=after, limit=_BATCH_ITEMS)
-            items = self._window.fitting(waiting)
+            items = self._window.fitting(rank, waiting)
             if not items:
-                return
+                return True
             for batch in batches(items):
                 self._send_batch(rank, batch, now)
+        return False
 
     def _send_batch(self, rank: Rank, batch: list[Stored], now: float) -> None:
         first = batch[0]
         floor = self._uplink.outbox.floor(first.boot, first.stream) or first.seq
-        data = payload(batch, floor=min(floor, first.seq), now_s=time.time())
-        sent = self._client.publish(self._topic(first.stream), data, qos=1)
+        data = payload(batch, floor=min(floor, first.seq), now_s=self._uplink.age_now_s())
+        topic = self._topic(first.stream)
+        if self._link.compress and self._cloud_reads_zlib and rank is not Rank.EVENT:
+            topic, data = self._smaller(first.stream, topic, data)
+        sent = self._client.publish(topic, data, qos=1)
         self._window.sent(rank, batch, now=now)
         if self._link.trim_on_puback:
             self._on_puback[sent.mid] = (first.boot, first.stream, batch[-1].seq)
+
+    def _smaller(self, stream: str, topic: str, data: bytes) -> tuple[str, bytes]:
+        """Return topic and payload of the smaller form of a batch."""
+        packed = zlib.compress(data, _ZLIB_LEVEL)
+        module, _, name = stream.partition("/")
+        if len(packed) >= len(data):
+            return topic, data
+        return self._link.topics.compressed(module, name), packed
 
     def _topic(self, stream: str) -> str:
         head, _, tail = stream.partition("/")

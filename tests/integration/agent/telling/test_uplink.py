@@ -1,6 +1,7 @@
 """The uplink and the outbox against a real broker that comes and goes."""
 
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
@@ -58,7 +59,7 @@ def uplink(link: Link, outbox: Outbox) -> Iterator[Uplink]:
 def make(link: Link, outbox: Outbox, inbox: Inbox | None = None) -> Uplink:
     births = count(1)
     boot = Boot("b1", lambda: next(births), lambda: "2026-01-01T00:00:00Z")
-    return Uplink(link, boot, outbox, inbox or Inbox())
+    return Uplink(link, boot, outbox, inbox or Inbox(), lambda: 1.0)
 
 
 def put(outbox: Outbox, uplink: Uplink, *data: bytes) -> None:
@@ -220,6 +221,45 @@ def test_requests_come_as_they_are_and_responses_are_said_until_they_are_confirm
         cloud.subscribe("skerry/v1/#")
         eventually(lambda: states(cloud), 20)
         assert cloud.payloads(TOPICS(tail)) == []
+    uplink.stop()
+
+
+def test_batches_are_compressed_once_the_cloud_says_that_it_reads_them(
+    cloud: MqttClient, link: Link, outbox: Outbox
+) -> None:
+    uplink = make(replace(link, compress=True), outbox)
+    uplink.start()
+    data = [b'{"score":0.%d,"label":"a face"}' % n for n in range(30)]
+    put(outbox, uplink, *data)
+    eventually(lambda: len(items(cloud)) >= 30)  # in the clear: nobody has said anything yet
+    acks = (StreamAck("b1", "cam/scores", 30),)
+    cloud.publish(TOPICS("ack"), shape.dump(Ack(acks, reads=("zlib",))))
+    eventually(lambda: outbox.level().rows == 0)
+    put(outbox, uplink, *data)
+
+    (packed, *_) = eventually(lambda: cloud.payloads(TOPICS.compressed("cam", "scores")))
+    plain = zlib.decompress(packed)
+    assert len(packed) * 3 < len(plain)
+    batch = shape.parse(Batch, plain, max_bytes=MAX_PAYLOAD_BYTES)
+    assert [item.seq for item in batch.items] == list(range(31, 61))
+    # Nobody acknowledges: perhaps whoever reads it now does not know that form.
+    eventually(lambda: (31, json.loads(data[0])) in items(cloud), 20)
+    uplink.stop()
+
+
+def test_telemetry_may_be_told_to_wait_and_events_never_do(
+    cloud: MqttClient, link: Link, outbox: Outbox
+) -> None:
+    uplink = make(replace(link, telemetry_every_s=600.0, resend_s=600.0), outbox)
+    uplink.start()
+    eventually(lambda: states(cloud))
+    put(outbox, uplink, b"1")
+    eventually(lambda: items(cloud) == [(1, 1)])  # the first round is due at once
+    put(outbox, uplink, b"2")
+    outbox.put([Entry("event/failed", Rank.EVENT, b'"!"')], ts="t", now_s=1.0)
+    uplink.wake()
+    eventually(lambda: cloud.payloads(TOPICS.event("failed")))
+    assert items(cloud) == [(1, 1)]
     uplink.stop()
 
 
