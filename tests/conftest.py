@@ -11,6 +11,7 @@ from support.dockerd import Dockerd, own_dockerd
 from support.mosquitto import Mosquitto
 from support.postgresql import Postgresql, own_postgresql
 from support.programs import need
+from support.seaweedfs import Seaweedfs, own_seaweedfs
 
 
 def _need_broker(kind: BrokerKind) -> None:
@@ -58,6 +59,15 @@ def dockerd() -> Iterator[Dockerd]:
 def postgresql() -> Iterator[Postgresql]:
     """A PostgreSQL server of the tests' own, gone afterwards."""
     with own_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweedfs() -> Iterator[Seaweedfs]:
+    """An object store of the tests' own, gone afterwards; its keys stand in the environment."""
+    with own_seaweedfs() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
         yield server
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import skerry_contract
+from skerry_agent import launcher
 from skerry_agent.core.report import phase_of, reports_of, state_of, told
 from skerry_agent.data_meter import DataMeter
 from skerry_agent.ed25519 import verify as verify_ed25519
@@ -125,6 +126,7 @@ class Agent:
         self._remember()
         self._uplink.start()
         while not self._stopping.is_set():
+            launcher.alive()
             self._turn()
             self._woken.wait(self._pause_s(time.monotonic()))
             self._woken.clear()
@@ -182,6 +184,7 @@ class Agent:
         self._parts.outbox.close()
         self._parts.clock.save()
         self._parts.meter.close()
+        launcher.done()
 
     # --- desired documents --------------------------------------------------------------------
 

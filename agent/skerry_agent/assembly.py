@@ -1,12 +1,18 @@
 """Put the agent together from a device folder: the one place that chooses implementations."""
 
+import logging
+import os
 import secrets
 
 from skerry_agent.agent import Agent, Parts, machine_platform
+from skerry_agent.core.pace import Pace
+from skerry_agent.core.route import parse_url
 from skerry_agent.data_meter import DataMeter
 from skerry_agent.executor import Executor, Places
 from skerry_agent.home import Home
+from skerry_agent.pulling.login import AUTH_FILE, RegistryLogin, read_passwords
 from skerry_agent.pulling.pull import Puller
+from skerry_agent.pulling.registry import DeviceToken, Registry, Transport
 from skerry_agent.pulling.store import BlobStore
 from skerry_agent.reconciling.memory import Memory
 from skerry_agent.routing.inlet import Store
@@ -16,6 +22,9 @@ from skerry_agent.telling.inbox import Inbox
 from skerry_agent.telling.outbox import Outbox, keep_for
 from skerry_agent.telling.teller import Teller, now_text
 from skerry_agent.telling.uplink import Boot, Link, Uplink
+from skerry_contract.errors import SkerryError
+
+log = logging.getLogger(__name__)
 
 
 def make_agent(home: Home) -> Agent:
@@ -45,7 +54,7 @@ def make_agent(home: Home) -> Agent:
     )
     uplink = Uplink(link, boot, outbox, inbox, clock.now_s)
     teller = Teller(outbox, clock.now_s, uplink.wake)
-    executor = make_executor(home, teller.store)
+    executor = make_executor(home, teller.store, meter)
     return Agent(
         Parts(
             home,
@@ -63,10 +72,42 @@ def make_agent(home: Home) -> Agent:
     )
 
 
-def make_executor(home: Home, take: Store) -> Executor:
+def make_executor(home: Home, take: Store, meter: DataMeter) -> Executor:
     """Return what runs modules on this device, and hands what they say to ``take``."""
-    platform = machine_platform()
-    store = BlobStore(home.state / "blobs", cap_bytes=home.config.store_mb * 2**20)
-    puller = Puller(home.config.cloud.url, home.token, home.ca, store, platform=platform)
+    config, platform = home.config, machine_platform()
+    store = BlobStore(
+        home.state / "blobs",
+        cap_bytes=config.store_mb * 2**20,
+        floor_free_bytes=config.min_free_mb * 2**20,
+    )
+    pace = Pace(
+        floor_bytes_s=config.download.floor_bytes_s,
+        limit_bytes_s=config.download.rate_limit_kib_s * 1024,
+    )
+    puller = Puller(make_sources(home, meter), store, platform=platform, pace=pace, meter=meter)
     places = Places(home.state / "run", home.inputs, home.data, platform)
     return Executor(choose(home.config, home.folder), puller, store, places, take)
+
+
+def make_sources(home: Home, meter: DataMeter) -> tuple[Registry, ...]:
+    """Return the registries that may have an image: those of ``device.json``, then the cloud."""
+    download = home.config.download
+    transport = Transport(
+        home.ca,
+        download.proxy,
+        os.environ,
+        download.rate_limit_kib_s * 1024,
+        lambda sent, received: meter.charge("updates", sent=sent, received=received),
+    )
+    try:
+        passwords = read_passwords(home.folder / AUTH_FILE)
+    except SkerryError as error:
+        # What runs here must start all the same; the cloud needs no password.
+        log.warning("%s; %s", error, error.remedy)
+        passwords = {}
+    found = []
+    for source in download.sources:
+        host = parse_url(source.url, subject="source").netloc
+        login = RegistryLogin(source.url, passwords.get(host, ""), token_url=source.token_url)
+        found.append(Registry(source.url, login, transport, repository=source.repository))
+    return (*found, Registry(home.config.cloud.url, DeviceToken(home.token), transport))

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from skerry_agent import launcher
 from skerry_agent.home import STATUS_FILE, Home, lock, read_home
 from skerry_agent.reconciling.memory import CLEAR_BAD
 from skerry_contract.errors import ConflictError, NoSpaceError, SkerryError
@@ -90,7 +91,9 @@ def _run(args: argparse.Namespace) -> int:
         agent.run()
     if agent.restarts:
         logging.shutdown()
-        # The same process goes on as a new program: whoever watches it sees nothing end.
+        if launcher.RELEASE in os.environ:
+            return launcher.AGAIN
+        # Nobody launched it. Whoever watches this process sees nothing end.
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - no shell is wanted
     return 0
 

@@ -209,6 +209,10 @@ class SocketCount:
         self._sock = sock
         self._sent = self._received = 0
 
+    def follow(self, sock: socket.socket) -> None:
+        """Go on with the socket that the connection has now, such as one wrapped by TLS."""
+        self._sock = sock
+
     def take(self) -> tuple[int, int]:
         """Return the bytes that were sent and received since the call before.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from skerry_agent import host
 from skerry_agent.core.plan import Key
 from skerry_agent.core.watch import Seen
-from skerry_agent.pulling.pull import Puller, stored
+from skerry_agent.pulling.pull import Puller, named, stored
 from skerry_agent.pulling.store import BlobStore
 from skerry_agent.routing.inlet import Inlet, Store
 from skerry_agent.runtimes import (
@@ -76,6 +76,7 @@ class Executor:
         self._ends: dict[Key, Exited] = {}
         self._cancel = threading.Event()
         self._pulls: dict[Digest, Progress] = {}
+        self._needed: frozenset[Digest] = frozenset()
 
     def caps(self) -> RuntimeCaps:
         """Return how modules run here, and what is enforced."""
@@ -142,9 +143,10 @@ class Executor:
 
     # --- doing --------------------------------------------------------------------------------
 
-    def begin(self, digests: Iterable[Digest]) -> None:
-        """Count progress anew, over these images."""
-        wanted = set(digests)
+    def begin(self, digests: Iterable[Digest], *, keep: Iterable[Digest] = ()) -> None:
+        """Count progress anew, over these images; no blob of them, or of ``keep``, may go."""
+        wanted = frozenset(digests)
+        self._needed = wanted.union(keep)
         self._pulls = {one: said for one, said in self._pulls.items() if one in wanted}
 
     def progress(self) -> Progress:
@@ -168,21 +170,26 @@ class Executor:
             spec.size,
             on_progress=partial(self._pulls.__setitem__, spec.digest),
             cancel=self._cancel,
+            keep=self._kept(),
         )
         self._runtime.prepare(image, self._store)
 
     def discard(self, digest: Digest) -> None:
-        """Remove an image, and every blob that no other image needs.
+        """Remove an image; its blobs stay as long as there is room for them.
 
         Raises:
             RuntimeFailedError: The runtime does not let it go.
         """
         self._runtime.discard(digest)
-        keep: set[Digest] = set()
-        for other in self._runtime.prepared():
-            image = stored(self._store, "module:1", other, platform=self._places.platform)
-            keep |= image.blobs if image is not None else set()
-        self._store.collect(keep)
+        self._store.trim(self._kept())
+
+    def _kept(self) -> set[Digest]:
+        """Return every blob that must stay: of what runs, ran last, or is wanted."""
+        needed = {*self._runtime.prepared(), *self._needed}
+        kept = set(needed)
+        for digest in needed:
+            kept |= named(self._store, digest)
+        return kept
 
     def start(self, key: Key, spec: ModuleSpec) -> None:
         """Start an instance, with its inputs held back.

@@ -37,7 +37,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name of the SDK when it is first asked for, so that the command stays quick."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    """Import a name of the SDK when it is first asked for, so that the command stays quick.
+
+    Classes of Azure ML's that are not here are stood in for, and say so as soon as they are used.
+    """
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    return importlib.import_module("skerry.elsewhere").stand_in(name, __name__)

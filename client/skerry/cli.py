@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import click
 
+from skerry.commands.agent import agent
 from skerry.commands.demo import demo
 from skerry.commands.deployment import deployment
 from skerry.commands.device import device
@@ -40,7 +41,7 @@ def skerry() -> None:
     """
 
 
-for _command in (up, demo, login, model, service, module, device, deployment, telemetry):
+for _command in (up, demo, login, model, service, module, device, agent, deployment, telemetry):
     skerry.add_command(_command)
 
 

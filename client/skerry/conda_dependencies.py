@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.requirements import InvalidRequirement, Requirement
 
+from skerry.elsewhere import Elsewhere
 from skerry_contract import environment
 from skerry_contract.environment import Requirements
 from skerry_contract.errors import EnvironmentFileError
 
 FILE_NAME = "conda_dependencies.yml"
 MAX_FILE_BYTES = 1024 * 1024
+_ADD_IT = "Name the package and its version: add_pip_package('tensorflow-cpu==2.15.1')."
 _NAME = re.compile(r"(?:[\w./-]+::)?([A-Za-z0-9._-]+)")
 
 
@@ -99,6 +102,17 @@ class CondaDependencies:
         if pip_option not in (pip := self._pip()):
             pip.insert(0, pip_option)
 
+    def remove_pip_option(self, pip_option: str) -> None:
+        """Take away an option of pip's; without effect if it is not there."""
+        pip = self._pip()
+        pip[:] = [line for line in pip if line != pip_option]
+
+    def set_pip_index_url(self, index_url: str) -> None:
+        """Take packages from this index, instead of the public one or an earlier wish."""
+        pip = self._pip()
+        pip[:] = [line for line in pip if not line.startswith(("-i ", "--index-url"))]
+        self.set_pip_option(f"--index-url {index_url}")
+
     def remove_pip_package(self, pip_package: str) -> None:
         """Ask for a package no longer; without effect if it was not asked for."""
         pip = self._pip()
@@ -116,9 +130,52 @@ class CondaDependencies:
         if channel not in channels:
             channels.append(channel)
 
+    def remove_channel(self, channel: str) -> None:
+        """Take away a conda channel; without effect if it is not there."""
+        channels = self._document.get("channels") or []
+        self._document["channels"] = [one for one in channels if one != channel]
+
     def set_python_version(self, version: str) -> None:
         """Ask for a Python; another than the base's is told when the environment is used."""
         self.add_conda_package(f"python={version}")
+
+    def get_python_version(self) -> str | None:
+        """Return the Python that is asked for, such as ``3.11``; None if any will do."""
+        listed = (item for item in self._document["dependencies"] if isinstance(item, str))
+        wanted = next((item for item in listed if _same_name(item) == "python"), "")
+        return wanted.removeprefix("python").lstrip(" =") or None
+
+    @staticmethod
+    def merge_requirements(requirements: Iterable[str]) -> list[str]:
+        """Return requirements in pip's form with one line for each package."""
+        merged: dict[str, Requirement] = {}
+        for line in requirements:
+            try:
+                read = Requirement(line)
+            except InvalidRequirement as error:
+                raise EnvironmentFileError(f"{line!r:.120}: {error}") from error
+            name = _same_name(read.name)
+            if name in merged:
+                read.specifier &= merged[name].specifier
+                read.extras |= merged[name].extras
+            merged[name] = read
+        return [str(one) for one in merged.values()]
+
+    add_cntk_package = Elsewhere(_ADD_IT)
+    add_tensorflow_conda_package = Elsewhere(_ADD_IT)
+    add_tensorflow_pip_package = Elsewhere(_ADD_IT)
+    get_default_number_of_packages = Elsewhere("There are no packages by default.")
+    sdk_origin_url = Elsewhere("The SDK is no part of an environment.")
+
+    @property
+    def conda_channels(self) -> list[str]:
+        """The conda channels."""
+        return list(self._document.get("channels") or [])
+
+    @property
+    def pip_options(self) -> list[str]:
+        """The options of pip's."""
+        return [line for line in self._pip() if line.startswith("-")]
 
     @property
     def conda_packages(self) -> list[str]:

@@ -10,7 +10,7 @@ from skerry.local_deploy import LocalConfiguration
 from skerry_contract.errors import ManifestError
 from skerry_contract.manifest import RunSettings
 
-_LOCAL = frozenset({"computeType", "port"})
+_LOCAL = frozenset({"computeType", "container", "port"})
 _SETTINGS = (ALLOW, *RunSettings.__dataclass_fields__)
 _EDGE = frozenset({"computeType", "devices", "platforms", *_SETTINGS})
 _ELSEWHERE = ("aci", "aks", "aksendpoint", "mir", "iot", "akswebservice", "aciwebservice")
@@ -42,6 +42,6 @@ def read(file: Path) -> DeploymentConfiguration:
 
 def _made(kind: str, told: dict[str, Any]) -> DeploymentConfiguration:
     if kind == "local":
-        return LocalConfiguration(told.get("port"))
+        return LocalConfiguration(told.get("port"), container=told.get("container") or False)
     settings = {key: told[key] for key in _SETTINGS if key in told}
     return EdgeConfiguration.checked(told.get("devices", ()), told.get("platforms") or (), settings)

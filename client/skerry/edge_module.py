@@ -1,7 +1,6 @@
 """Models and a scorer as a module on devices: built, and pushed with a deployment of its own."""
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,17 +10,18 @@ from skerry.api import Api
 from skerry.deploying import Order, registered
 from skerry.module_build import start_build
 from skerry.package import ModelPackage
+from skerry.rollout import follow
 from skerry_contract import shape
 from skerry_contract.errors import (
     ConflictError,
     ContractError,
-    DeadlineError,
     ManifestError,
     NotFoundError,
     RuntimeFailedError,
     UnauthorizedError,
 )
 from skerry_contract.manifest import RunSettings, Target
+from skerry_contract.names import parse_reference
 
 if TYPE_CHECKING:
     from skerry.model import Model
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 ALLOW = "allow_code_in_models"
 """Setting of a module that is none of how it runs: whether its models may hold code."""
-SETTLED = frozenset({"committed", "refused", "superseded"})
-"""Phases that a device does not leave by itself."""
-POLL_S = 0.5
 _NAMED = 5
 """Files that an error names."""
 
@@ -111,6 +108,19 @@ class EdgeConfiguration:
         return json.dumps(document, indent=2).encode()
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a deployment of one module says.
+
+    Attributes:
+        image: The module, as ``name:version``.
+        configuration: Devices and settings.
+    """
+
+    image: str
+    configuration: EdgeConfiguration
+
+
 class Fleet:
     """How far the devices are with the latest version of one deployment.
 
@@ -135,6 +145,31 @@ class Fleet:
         """
         return self.api.deployment(self._name, None)
 
+    def told(self) -> "Told":
+        """Return what its latest version says, where ``EdgeConfiguration`` has written it.
+
+        Raises:
+            NotFoundError: There is none.
+            ManifestError: Its manifest was written by somebody else, and has another form.
+        """
+        found = self.latest()
+        try:
+            document = json.loads(found.manifest)
+            module = dict(document["modules"][self._name])
+            image = str(module.pop("image"))
+            devices = document["target"]["devices"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ManifestError(
+                "is no deployment of one module on named devices",
+                subject=f"{found.name}:{found.version}",
+                remedy="Pass models and deployment_config.",
+            ) from error
+        return Told(image, EdgeConfiguration.checked(devices, (), module))
+
+    def models(self, told: "Told") -> Sequence[str]:
+        """Return the models of its module, as ``name:version``."""
+        return self.api.module(parse_reference(told.image)).models
+
     def state(self) -> str:
         """Return what it is like, in one word."""
         try:
@@ -149,24 +184,8 @@ class Fleet:
             RuntimeFailedError: A device refused it.
             DeadlineError: A device is not there in time.
         """
-        deadline, told = time.monotonic() + timeout_s, dict[str, str]()
-        while True:
-            found = self.latest()
-            for one in found.devices:
-                if told.get(one.device) != one.phase:
-                    told[one.device] = one.phase
-                    say(f"{one.device}: {one.phase}")
-            waiting = [one for one in found.devices if one.phase not in SETTLED]
-            if not waiting:
-                _check_all_run(found)
-                return
-            if time.monotonic() > deadline:
-                names = ", ".join(f"{one.device} ({one.phase}, {one.presence})" for one in waiting)
-                raise DeadlineError(
-                    f"{found.name}:{found.version} is not settled in time: {names}",
-                    remedy="It stays wanted. See 'skerry device show', or wait longer.",
-                )
-            time.sleep(POLL_S)
+        found = follow(self.latest(), lambda _before: self.latest(), say, timeout_s)
+        _check_all_run(found)
 
 
 def state_of(devices: Sequence[DeviceProgress]) -> str:

@@ -3,11 +3,13 @@
 import json
 import sys
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from skerry.conda_dependencies import FILE_NAME, CondaDependencies
+from skerry.elsewhere import Elsewhere
 from skerry_contract import environment
 from skerry_contract.environment import Requirements
 from skerry_contract.errors import ConflictError, EnvironmentFileError
@@ -32,6 +34,13 @@ _DOCKER = {
     "shmSize": "shm_size",
 }
 _DOCKER_PASSED_OVER = frozenset({"baseImageRegistry", "buildContext", "platform"})
+
+
+_FILES = (
+    "Environments live in files: save_to_directory(…) and load_from_directory(…), or a conda file."
+)
+_BUILT = "An environment is resolved when it is used: Model.deploy(…) or Model.package(…)."
+_BASES = "A module may stand on an image of your own: 'skerry module build --base IMAGE'."
 
 
 @dataclass
@@ -106,12 +115,20 @@ class Environment:
         return made
 
     @classmethod
-    def from_pip_requirements(cls, name: str, file_path: str | Path) -> "Environment":
+    def from_pip_requirements(
+        cls, name: str, file_path: str | Path, pip_version: str | None = None
+    ) -> "Environment":
         """Return the environment that a requirements file in pip's form says.
+
+        Args:
+            name: What it is called.
+            file_path: The file.
+            pip_version: Accepted and without effect: packages are resolved by uv.
 
         Raises:
             EnvironmentFileError: It cannot be read, or has a line that cannot be used.
         """
+        del pip_version
         try:
             text = Path(file_path).read_text("utf-8")
         except (OSError, ValueError) as error:
@@ -183,6 +200,30 @@ class Environment:
         self.python.conda_dependencies.save(folder / FILE_NAME)
         text = json.dumps(self.as_document(), indent=2, ensure_ascii=False)
         (folder / DOCUMENT_NAME).write_text(text + "\n", encoding="utf-8")
+
+    def clone(self, new_name: str) -> "Environment":
+        """Return another one of the same content."""
+        made = deepcopy(self)
+        made.name = new_name
+        return made
+
+    register = Elsewhere(_FILES)
+    get = Elsewhere(_FILES)
+    list = Elsewhere(_FILES)
+    label = Elsewhere(_FILES)
+    build = Elsewhere(_BUILT)
+    build_local = Elsewhere(_BUILT)
+    get_image_details = Elsewhere(_BUILT)
+    from_docker_image = Elsewhere(_BASES)
+    from_dockerfile = Elsewhere(_BASES)
+    from_docker_build_context = Elsewhere(_BASES)
+    from_existing_conda_environment = Elsewhere(
+        "Export it, and read the file: 'conda env export --from-history > conda.yml', then "
+        "Environment.from_conda_specification(name, 'conda.yml')."
+    )
+    add_private_pip_wheel = Elsewhere(
+        "Name the index that has it: CondaDependencies.set_pip_option('--extra-index-url …')."
+    )
 
     def as_document(self) -> dict[str, Any]:
         """Return it as ``from_document`` reads it."""

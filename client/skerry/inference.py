@@ -30,6 +30,7 @@ _OLD_FORM = frozenset(
 _KNOWN = _OLD_FORM | {"entryScript", "environment", "sourceDirectory"}
 _OF_CONTAINERS = {
     "base_image": "baseImage",
+    "base_image_registry": "baseImageRegistry",
     "cuda_version": "cudaVersion",
     "enable_gpu": "enableGpu",
     "extra_docker_file_steps": "extraDockerfileSteps",
@@ -72,8 +73,9 @@ class InferenceConfig:
             alone.
         enable_gpu: Passed over, and said so.
         description: For people.
-        base_image: Passed over, and said so.
-        cuda_version: Passed over, and said so.
+        base_image: Passed over, and said so, like the next two.
+        base_image_registry: See ``base_image``.
+        cuda_version: See ``base_image``.
         environment: The environment; none means that the script needs Python only.
 
     Raises:
@@ -92,6 +94,7 @@ class InferenceConfig:
         enable_gpu: bool | None = None,  # noqa: FBT001 - the original's parameter
         description: str | None = None,
         base_image: str | None = None,
+        base_image_registry: object | None = None,
         cuda_version: str | None = None,
         environment: Environment | None = None,
     ) -> None:
@@ -107,6 +110,7 @@ class InferenceConfig:
         self.enable_gpu = enable_gpu
         self.description = description
         self.base_image = base_image
+        self.base_image_registry = base_image_registry
         self.cuda_version = cuda_version
         self.environment = environment
         check_script_name(self.entry_script)
@@ -145,6 +149,7 @@ class InferenceConfig:
             enable_gpu=told.get("enableGpu"),
             description=told.get("description"),
             base_image=told.get("baseImage"),
+            base_image_registry=told.get("baseImageRegistry"),
             cuda_version=told.get("cudaVersion"),
             environment=environment,
         )
@@ -176,6 +181,10 @@ class InferenceConfig:
             python=environment.interpreter(),
             notes=(*wanted.notes, *self._notes(environment)),
         )
+
+    def validate_configuration(self) -> None:
+        """Raise what is wrong with it, as ``resolve`` does."""
+        self.resolve()
 
     def effective_environment(self) -> Environment:
         """Return its environment, whichever way it was given.

@@ -1,7 +1,5 @@
 """Models and a scorer as a local web service."""
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from skerry.deploying import Order
+from skerry.docker_engine import DockerEngine
 from skerry.inference import Source
-from skerry.local.interpreter import provide
+from skerry.local.interpreter import own_python, provide
 from skerry.local.places import Places
 from skerry.local.ports import free_port
 from skerry.local.record import Record
 from skerry.local.service import LocalService, services
+from skerry.local_image import provide_image
 from skerry.workspace import Workspace
 from skerry_contract.errors import (
     ConflictError,
@@ -23,7 +23,6 @@ from skerry_contract.errors import (
     ManifestError,
     ModelError,
     NetworkError,
-    RuntimeFailedError,
     ScorerError,
 )
 
@@ -38,13 +37,15 @@ _MAX_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class LocalConfiguration:
-    """Deploy as a process of this machine.
+    """Deploy as a process of this machine, or in a container of its Docker.
 
     Attributes:
         port: TCP port on loopback; None for a free one.
+        container: Whether it is to be a container.
     """
 
     port: int | None = None
+    container: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a port that is none."""
@@ -52,6 +53,8 @@ class LocalConfiguration:
             isinstance(self.port, int) and 1 <= self.port <= _MAX_PORT
         ):
             raise ManifestError(f"port {self.port!r:.40}: expected 1 to {_MAX_PORT}")
+        if not isinstance(self.container, bool):
+            raise ManifestError(f"container {self.container!r:.40}: expected true or false")
 
     def deploy(self, order: Order) -> "Webservice":
         """Start the service; return before it is ready."""
@@ -67,12 +70,14 @@ class LocalConfiguration:
         for note in order.source.notes:
             order.say(note)
         chosen = _model_places(order.workspace, places, order.models)
+        python, image = _host(places, order, in_container=self.container)
         record = Record(
             name=order.name,
             port=self.port or _port(places, service),
             source=str(order.source.folder),
             entry_script=order.source.entry_script,
-            python=_python(places, order),
+            python=python,
+            image=image,
             models=chosen,
             references=_references(order.models),
             files=order.source.files,
@@ -96,12 +101,14 @@ def changed(
         where = _model_places(workspace, places, chosen)
         record = replace(record, models=where, references=_references(chosen))
     if source is not None:
-        order = Order(record.name, (), source)
+        order = Order(record.name, (), source, workspace)
+        python, image = _host(places, order, in_container=bool(record.image))
         record = replace(
             record,
             source=str(source.folder),
             entry_script=source.entry_script,
-            python=_python(places, order),
+            python=python,
+            image=image,
             files=source.files,
             env=dict(source.env),
         )
@@ -136,16 +143,20 @@ def score(url: str, data: str | bytes) -> Any:
         return answer.text
 
 
+def _host(places: Places, order: Order, *, in_container: bool) -> tuple[str, str]:
+    """Return what runs the host: a Python, or an image; the other is empty."""
+    if not in_container:
+        return _python(places, order), ""
+    engine = DockerEngine.here()
+    image = provide_image(engine, order.workspace, order.source, order.say)
+    return "", image
+
+
 def _python(places: Places, order: Order) -> str:
     given = order.source.python
     if given is None:
         return str(provide(order.source.requirements, places.environments, order.say))
-    found = shutil.which(given)
-    if found is None:
-        raise RuntimeFailedError(
-            f"there is no program {given}", remedy="interpreter_path names a Python."
-        )
-    return os.path.abspath(found)  # noqa: PTH100 - resolve() would leave a virtual environment
+    return str(own_python(given))
 
 
 def _port(places: Places, service: LocalService) -> int:

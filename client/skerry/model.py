@@ -4,16 +4,34 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skerry import answers
+from skerry.about_model import AboutModel
 from skerry.api import NO_RESOURCES, ModelChange, NewModel
 from skerry.deploying import DeploymentConfiguration, Order, registered
+from skerry.elsewhere import Elsewhere
 from skerry.explained import explained
 from skerry.files import LocalFile, Reader
 from skerry.inference import InferenceConfig
 from skerry.local.places import Places
+from skerry.model_choice import (
+    SAYS_WHERE,
+    Filters,
+    Wanted,
+    below,
+    check_label,
+    refuse,
+    scorer_of,
+)
 from skerry.model_path import in_scorer, local_model
+from skerry.model_profile import (
+    DEFAULT_CPU,
+    DEFAULT_MEMORY_GB,
+    Inputs,
+    ModelProfile,
+    measured,
+)
 from skerry.module_build import start_build
 from skerry.package import ModelPackage
 from skerry.resource_configuration import ResourceConfiguration
@@ -31,13 +49,12 @@ from skerry_contract.names import (
 if TYPE_CHECKING:
     from skerry.webservice import Webservice
 
-__all__ = ["InferenceConfig", "Model", "ModelPackage", "ResourceConfiguration"]
+__all__ = ["InferenceConfig", "Model", "ModelPackage", "ModelProfile", "ResourceConfiguration"]
 
 Tags = Mapping[str, str]
-Filters = Sequence[str | Sequence[str]]
 
 
-class Model:
+class Model(AboutModel):
     """One version of a registered model.
 
     Args:
@@ -48,23 +65,14 @@ class Model:
         tags: Keys, or pairs of key and value, that it must have.
         properties: The same for properties.
         version: Its version.
+        run_id: The run that it must have come from.
         model_framework: What it must have been made with.
+        expand: Accepted and without effect: nothing else is fetched with it.
 
     Raises:
         NotFoundError: There is none such.
         NameInvalidError: ``name`` or ``id`` is spelled wrongly.
     """
-
-    class Framework:
-        """What a model was made with."""
-
-        CUSTOM = "Custom"
-        KERAS = TFKERAS = "TfKeras"
-        MULTI = "Multi"
-        ONNX = "Onnx"
-        PYTORCH = "PyTorch"
-        SCIKITLEARN = "ScikitLearn"
-        TENSORFLOW = "TensorFlow"
 
     @explained()
     def __init__(  # noqa: PLR0913, PLR0917 - the original's parameters
@@ -75,85 +83,30 @@ class Model:
         tags: Filters | None = None,
         properties: Filters | None = None,
         version: int | None = None,
+        run_id: str | None = None,
         model_framework: str | None = None,
+        expand: bool = True,  # noqa: FBT001, FBT002 - the original's parameter
     ) -> None:
+        del expand
         which = _which(name, id, version)
-        self.workspace = workspace
         if which.version or which.digest:
             found = [workspace.api.model(which)]
         else:
             found = list(workspace.api.models(which.name))
-        fitting = [one for one in found if _fits(one, tags, properties, model_framework)]
+        wanted = Wanted(tags, properties, run_id, model_framework)
+        fitting = [one for one in found if wanted.fits(one)]
         if not fitting:
             raise NotFoundError(
                 f"there is no model {which} that fits", remedy="See: skerry model list."
             )
         newest = max(fitting, key=lambda one: one.version)
-        self._about = workspace.api.model(Reference(newest.name, newest.version))
+        super().__init__(workspace, workspace.api.model(Reference(newest.name, newest.version)))
 
     @classmethod
     def _of(cls, workspace: Workspace, about: answers.Model) -> "Model":
         made = cls.__new__(cls)
-        made.workspace = workspace
-        made._about = about  # noqa: SLF001 - its own
+        AboutModel.__init__(made, workspace, about)
         return made
-
-    # --- what it is -----------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return self._about.name
-
-    @property
-    def version(self) -> int:
-        """Its version, from 1."""
-        return self._about.version
-
-    @property
-    def executes_code(self) -> tuple[str, ...]:
-        """Paths of its files that can execute code when they are loaded, such as pickles."""
-        return tuple(one.path for one in self._about.findings if one.executes_code)
-
-    @property
-    def id(self) -> str:
-        """Name and version, such as ``sentiment:1``."""
-        return f"{self.name}:{self.version}"
-
-    @property
-    def description(self) -> str:
-        """A sentence for people."""
-        return self._about.description
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """What people say about it."""
-        return dict(self._about.tags)
-
-    @property
-    def properties(self) -> dict[str, str]:
-        """Facts that never change."""
-        return dict(self._about.properties)
-
-    @property
-    def model_framework(self) -> str:
-        """What it was made with."""
-        return self._about.framework
-
-    @property
-    def model_framework_version(self) -> str:
-        """And with which version of that."""
-        return self._about.framework_version
-
-    @property
-    def created_time(self) -> str:
-        """When it was registered, in UTC as RFC 3339 writes it."""
-        return self._about.created
-
-    @property
-    def files(self) -> Sequence[answers.File]:
-        """Its files, with their digests."""
-        return self._about.files
 
     # --- the registry ---------------------------------------------------------------------------
 
@@ -197,7 +150,7 @@ class Model:
             NetworkError: The server cannot be reached.
         """
         name = check_model_name(model_name)
-        files = _chosen(Reader(ModelError).model(Path(model_path)), Path(model_path), child_paths)
+        files = below(Reader(ModelError).model(Path(model_path)), Path(model_path), child_paths)
         sample_input, sample_output = _sample(sample_input_dataset), _sample(sample_output_dataset)
         upload(workspace.api, [*files, *filter(None, (sample_input, sample_output))])
         new = NewModel(
@@ -216,12 +169,16 @@ class Model:
         return Model._of(workspace, workspace.api.register_model(new))
 
     @staticmethod
-    def list(
+    def list(  # noqa: PLR0913, PLR0917 - the original's parameters
         workspace: Workspace,
         name: str | None = None,
         tags: Filters | None = None,
         properties: Filters | None = None,
+        run_id: str | None = None,
         latest: bool = False,  # noqa: FBT001, FBT002 - the original's parameter
+        dataset_id: str | None = None,
+        expand: bool = True,  # noqa: FBT001, FBT002 - the original's parameter
+        page_count: int = 255,
         model_framework: str | None = None,
     ) -> "list[Model]":
         """Return the models that fit, the newest version of each first.
@@ -231,30 +188,42 @@ class Model:
             name: Only versions of this one.
             tags: Keys, or pairs of key and value, that a model must have.
             properties: The same for properties.
+            run_id: The run that a model must have come from.
             latest: Only the latest version of each.
+            dataset_id: Reference of data that a model must have to do with.
+            expand: Accepted and without effect, like ``page_count``: all of them are listed.
+            page_count: See ``expand``.
             model_framework: What a model must have been made with.
         """
+        del expand, page_count
+        wanted = Wanted(tags, properties, run_id, model_framework, dataset_id)
         api = workspace.api
         names = [name] if name else [one.name for one in api.models()]
         found = []
         for each in names:
             versions = sorted(api.models(check_model_name(each)), key=lambda one: -one.version)
             found += versions[:1] if latest else versions
-        fitting = (one for one in found if _fits(one, tags, properties, model_framework))
-        return [Model._of(workspace, one) for one in fitting]
+        return [Model._of(workspace, one) for one in found if wanted.fits(one)]
 
     @explained()
-    def download(self, target_dir: str | Path = ".", exist_ok: bool = False) -> str:  # noqa: FBT001, FBT002 - the original's parameter
+    def download(
+        self,
+        target_dir: str | Path = ".",
+        exist_ok: bool = False,  # noqa: FBT001, FBT002 - the original's parameter
+        exists_ok: bool | None = None,  # noqa: FBT001 - the original's parameter
+    ) -> str:
         """Fetch its files, verified, into ``target_dir``; return where they are.
 
         Args:
             target_dir: Folder, made if it is not there.
             exist_ok: Whether files of the same names are replaced.
+            exists_ok: An older name of ``exist_ok``.
 
         Raises:
             ConflictError: Something of the same name is there, and ``exist_ok`` was not given.
             DigestError: What came is not what was promised.
         """
+        exist_ok = exist_ok if exists_ok is None else exists_ok
         kept = Places.standard().model(self.workspace.api, self.with_files().files)
         target = Path(target_dir)
         tops = sorted({PurePosixPath(file.path).parts[0] for file in self.files})
@@ -281,8 +250,52 @@ class Model:
         """
         self._change(ModelChange(add_properties=dict(properties)))
 
-    def update(self, tags: Tags | None = None, description: str | None = None) -> None:
-        """Replace its tags, its description, or both; None stays as it is."""
+    def update_tags_properties(
+        self,
+        add_tags: Tags | None = None,
+        remove_tags: Iterable[str] | None = None,
+        add_properties: Tags | None = None,
+    ) -> None:
+        """Add tags and properties, and take away tags, in one step.
+
+        Raises:
+            ConflictError: A property is there already.
+        """
+        change = ModelChange(
+            add_tags=dict(add_tags or {}),
+            remove_tags=list(remove_tags or ()),
+            add_properties=dict(add_properties or {}),
+        )
+        self._change(change)
+
+    @explained()
+    def update(
+        self,
+        tags: Tags | None = None,
+        description: str | None = None,
+        sample_input_dataset: None = None,
+        sample_output_dataset: None = None,
+        resource_configuration: None = None,
+    ) -> None:
+        """Replace its tags, its description, or both; None stays as it is.
+
+        Args:
+            tags: In the place of all that are there.
+            description: Likewise.
+            sample_input_dataset: Refused, like the next two: these are registered with a version
+                and stay as they are.
+            sample_output_dataset: See ``sample_input_dataset``.
+            resource_configuration: See ``sample_input_dataset``.
+
+        Raises:
+            ModelError: One was given that cannot be changed.
+        """
+        refuse(
+            "Register the next version with it: Model.register(…).",
+            sample_input_dataset=sample_input_dataset,
+            sample_output_dataset=sample_output_dataset,
+            resource_configuration=resource_configuration,
+        )
         self._change(
             ModelChange(description=description, tags=None if tags is None else dict(tags))
         )
@@ -337,10 +350,11 @@ class Model:
         workspace: Workspace | None,
         name: str,
         models: "Sequence[Model | str | Path]",
-        inference_config: InferenceConfig,
+        inference_config: InferenceConfig | None = None,
         deployment_config: DeploymentConfiguration | None = None,
         deployment_target: None = None,
         overwrite: bool = False,  # noqa: FBT001, FBT002 - the original's parameter
+        show_output: bool = False,  # noqa: FBT001, FBT002 - the original's parameter
     ) -> "Webservice":
         """Deploy models with a scorer; where to is what ``deployment_config`` says.
 
@@ -348,11 +362,13 @@ class Model:
             workspace: The server; None will do for a local service without registered models.
             name: What the service is to be called.
             models: Registered models, or paths of files and folders for a local service.
-            inference_config: The scorer and its environment.
+            inference_config: The scorer and its environment; without one it is refused, for a
+                model alone does not say how it is asked.
             deployment_config: ``LocalWebservice.deploy_configuration()`` (also if it is missing)
                 or ``EdgeModule.deploy_configuration(…)``.
             deployment_target: Refused: the configuration says where to.
             overwrite: Whether it may take the place of a service of the same name.
+            show_output: Whether what is to be deployed is shown first.
 
         Raises:
             ConflictError: There is one of that name, and ``overwrite`` was not given.
@@ -360,8 +376,11 @@ class Model:
         """
         from skerry.webservice import LocalWebservice  # noqa: PLC0415 - it imports this module
 
-        _refuse(deployment_target=deployment_target)
+        refuse(SAYS_WHERE, deployment_target=deployment_target)
+        inference_config = scorer_of(inference_config)
         config = deployment_config or LocalWebservice.deploy_configuration()
+        if show_output:
+            Model.print_configuration(models, inference_config, config)
         return config.deploy(
             Order(
                 name=check_name(name),
@@ -374,12 +393,13 @@ class Model:
 
     @staticmethod
     @explained()
-    def package(
+    def package(  # noqa: PLR0913, PLR0917 - the original's parameters
         workspace: Workspace,
         models: "Sequence[Model]",
-        inference_config: InferenceConfig,
+        inference_config: InferenceConfig | None = None,
         generate_dockerfile: bool = False,  # noqa: FBT001, FBT002 - the original's parameter
         image_name: str | None = None,
+        image_label: str | None = None,
         platforms: Sequence[str] = (),
     ) -> ModelPackage:
         """Build a module of models and a scorer, and deploy it nowhere.
@@ -391,24 +411,97 @@ class Model:
             generate_dockerfile: Whether ``save`` writes a folder for ``docker build`` instead of
                 an image.
             image_name: What to call it; after the first model unless given.
+            image_label: A further tag that ``pull`` gives it in the local Docker; here it is known
+                by its version.
             platforms: What to build for, such as ``linux/arm64``; this machine's unless given.
         """
         chosen = registered(models)
         name = image_name or (f"{chosen[0].name}-scorer" if chosen else "scorer")
         references = [model.id for model in chosen]
-        build = start_build(
-            workspace.api, check_name(name), references, inference_config.resolve(), platforms
+        source = scorer_of(inference_config).resolve()
+        label = image_label and check_label(image_label)
+        build = start_build(workspace.api, check_name(name), references, source, platforms)
+        return ModelPackage(
+            workspace, build, generate_dockerfile=generate_dockerfile, label=label or ""
         )
-        return ModelPackage(workspace, build, generate_dockerfile=generate_dockerfile)
 
-    def with_files(self) -> answers.Model:
-        """Return it with its files, which lists leave out."""
-        if not self._about.files:
-            self._about = self.workspace.api.model(Reference(self.name, self.version))
-        return self._about
+    @staticmethod
+    @explained()
+    def profile(  # noqa: PLR0913, PLR0917 - the original's parameters
+        workspace: Workspace,
+        profile_name: str,
+        models: "Sequence[Model]",
+        inference_config: InferenceConfig,
+        input_dataset: Inputs,
+        cpu: float | None = None,
+        memory_in_gb: float | None = None,
+        description: str | None = None,
+    ) -> ModelProfile:
+        """Run a scorer on inputs within the limits of a device, and return what it took.
 
-    def __repr__(self) -> str:
-        return f"Model(name={self.name!r}, version={self.version})"
+        It runs on this machine, and this returns when it is done: after 200 requests or a minute.
+
+        Args:
+            workspace: The server.
+            profile_name: What to call it.
+            models: Registered models.
+            inference_config: The scorer and its environment.
+            input_dataset: A file or folder of request bodies, as ``skerry model profile`` takes it,
+                or a list of bodies.
+            cpu: Processors; 1 unless given.
+            memory_in_gb: Memory in GiB; 0.5 unless given.
+            description: A sentence for people.
+
+        Raises:
+            ScorerError: There are no inputs, or the scorer cannot work.
+            InitFailedError: The script cannot be imported, or ``init()`` raised.
+            RuntimeFailedError: It needs more memory than the limit.
+        """
+        run = measured(
+            workspace.api,
+            [model.id for model in registered(models)],
+            inference_config.resolve(),
+            input_dataset,
+            cpu or DEFAULT_CPU,
+            memory_in_gb or DEFAULT_MEMORY_GB,
+        )
+        return ModelProfile(check_name(profile_name), run, description or "")
+
+    @staticmethod
+    def print_configuration(
+        models: "Sequence[Model | str | Path]",
+        inference_config: InferenceConfig,
+        deployment_config: DeploymentConfiguration,
+        deployment_target: None = None,
+    ) -> None:
+        """Show what would be deployed, and where to.
+
+        Raises:
+            ScorerError, EnvironmentFileError: The scorer or its environment cannot work.
+        """
+        refuse(SAYS_WHERE, deployment_target=deployment_target)
+        source = inference_config.resolve()
+        lines = (
+            f"models: {', '.join(m.id if isinstance(m, Model) else str(m) for m in models)}",
+            f"entry script: {source.folder / source.entry_script}",
+            f"packages: {', '.join(source.requirements.lines) or 'none'}",
+            f"target: {deployment_config}",
+        )
+        print("\n".join(lines))  # noqa: T201 - asked for
+
+    @staticmethod
+    def deserialize(workspace: Workspace, model_payload: Mapping[str, Any]) -> "Model":
+        """Return the model that ``serialize`` has told of, as it is registered now.
+
+        Raises:
+            NotFoundError: It was deleted since.
+        """
+        return Model(workspace, id=str(model_payload.get("id", "")))
+
+    add_dataset_references = Elsewhere(
+        "Data are named when a version is registered: Model.register(…, datasets=…)."
+    )
+    get_sas_urls = Elsewhere("download() fetches the files, verified.")
 
 
 def _which(name: str | None, id: str | None, version: int | None) -> ModelReference:  # noqa: A002 - the original's parameter
@@ -427,45 +520,3 @@ def _resources(wanted: ResourceConfiguration | None) -> answers.ModelResources:
     if wanted is None:
         return NO_RESOURCES
     return answers.ModelResources(wanted.cpu, wanted.memory_in_gb, wanted.gpu)
-
-
-def _refuse(**given: object) -> None:
-    for name, value in given.items():
-        if value is not None:
-            raise ModelError(f"{name} means nothing here yet", remedy="Leave it out.")
-
-
-def _fits(
-    about: answers.Model,
-    tags: Filters | None,
-    properties: Filters | None,
-    framework: str | None,
-) -> bool:
-    if framework is not None and about.framework != framework:
-        return False
-    return _has(about.tags, tags) and _has(about.properties, properties)
-
-
-def _has(there: Tags, wanted: Filters | None) -> bool:
-    for one in wanted or ():
-        key, value = (one, None) if isinstance(one, str) else (one[0], one[1])
-        if key not in there or (value is not None and there[key] != value):
-            return False
-    return True
-
-
-def _chosen(
-    files: Sequence[LocalFile], path: Path, child_paths: Iterable[str] | None
-) -> Sequence[LocalFile]:
-    """Leave out what is not below one of ``child_paths``, each of which must hold something."""
-    if child_paths is None:
-        return files
-    prefix = f"{path.resolve().name}/"
-    kept: dict[str, LocalFile] = {}
-    for child in child_paths:
-        wanted = prefix + PurePosixPath(child).as_posix()
-        below = [f for f in files if f.path == wanted or f.path.startswith(f"{wanted}/")]
-        if not below:
-            raise ModelError(f"{path} has no {child}", remedy="child_paths are relative to it.")
-        kept |= {file.path: file for file in below}
-    return list(kept.values())

@@ -1,15 +1,20 @@
 """A module that is built and deployed nowhere."""
 
+import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from skerry.answers import Build, Module
+from skerry.docker_engine import DockerEngine
+from skerry.elsewhere import Elsewhere
 from skerry.explained import explained
 from skerry.images.export import Choice, export
 from skerry.images.target import Target
 from skerry.output import Output
+from skerry.recipe import this_platform
 from skerry.transport import error_from
 from skerry.workspace import Workspace
 from skerry_contract.errors import ConflictError, DeadlineError
@@ -28,13 +33,20 @@ class ModelPackage:
         workspace: The server that builds it.
         build: The build as it has begun.
         generate_dockerfile: Whether a folder for ``docker build`` is wanted, not an image.
+        label: A further tag for it in the local Docker; empty for none.
     """
 
     def __init__(
-        self, workspace: Workspace, build: Build, *, generate_dockerfile: bool = False
+        self,
+        workspace: Workspace,
+        build: Build,
+        *,
+        generate_dockerfile: bool = False,
+        label: str = "",
     ) -> None:
         self._workspace = workspace
         self._build = build
+        self._label = label
         self._lines = {line.n: line.text for line in build.log}
         self.package_type = "DockerBuildContext" if generate_dockerfile else "DockerImage"
 
@@ -101,10 +113,51 @@ class ModelPackage:
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, POLL_S)
 
-    def get_logs(self) -> str:
-        """Return the build's log up to now."""
+    def get_logs(self, decode: bool = True, offset: int = 0) -> str:  # noqa: FBT001, FBT002 - the original's parameters
+        """Return the build's log up to now.
+
+        Args:
+            decode: Accepted and without effect: it is text.
+            offset: How many of its first bytes are left out.
+        """
+        del decode
         self._look()
-        return "\n".join(text for _, text in sorted(self._lines.items()))
+        text = "\n".join(text for _, text in sorted(self._lines.items()))
+        return text.encode()[offset:].decode("utf-8", "replace")
+
+    def update_creation_state(self) -> None:
+        """Look how far it is; ``state`` does so by itself."""
+        self._look()
+
+    @explained()
+    def pull(self) -> str:
+        """Give it to the Docker of this machine once it is built; return what it is called there.
+
+        Raises:
+            ConflictError: It is not built yet, or is a folder for ``docker build``.
+            NotFoundError: It was not built for this machine's platform.
+            RuntimeFailedError: Docker is not there, or did not take it.
+        """
+        made = self.module()
+        if self.package_type == "DockerBuildContext":
+            raise ConflictError("it is a folder and no image", remedy="Call save(…) for it.")
+        engine, here = DockerEngine.here(), this_platform(platform.machine())
+        return engine.load(self._workspace.api, made, here, label=self._label)
+
+    def serialize(self) -> dict[str, Any]:
+        """Return what there is to know about it, as JSON values."""
+        state = self.state
+        there = self._build.module is not None
+        return {
+            "packageId": self._build.id,
+            "packageType": self.package_type,
+            "state": state,
+            "location": self.location if there else None,
+        }
+
+    get_container_registry = Elsewhere(
+        "pull() brings the image to this machine; 'skerry module push' to a registry of yours."
+    )
 
     @explained()
     def save(self, output_directory: str | Path, *, force: bool = False) -> str:

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Iterator
 
 from skerry.conda_dependencies import CondaDependencies
+from skerry.elsewhere import CLASSES, Elsewhere
 from skerry.environment import DockerSection, Environment, PythonSection
 from skerry.inference import InferenceConfig
 from skerry.model import Model
+from skerry.model_profile import ModelProfile
 from skerry.package import ModelPackage
 from skerry.webservice import EdgeModule, LocalWebservice, Webservice
 from skerry.workspace import Workspace
@@ -24,10 +26,19 @@ names can also be imported from `skerry` itself.
 `skerry_contract.errors`; it says what happened, and in its notes what to do and the evidence, such
 as the traceback of an entry script.
 """
-CLASSES = (
+TAIL = """\
+## What is not here
+
+These can be imported, so that a script runs up to where it uses them; then they say what to do
+instead, as does every member that is listed above as not here.
+
+| class | instead |
+|---|---|"""
+DOCUMENTED = (
     Workspace,
     Model,
     ModelPackage,
+    ModelProfile,
     InferenceConfig,
     Environment,
     PythonSection,
@@ -41,31 +52,49 @@ CLASSES = (
 
 def document() -> str:
     """Return the whole page."""
-    return "\n".join((HEAD, *(_section(kind) for kind in CLASSES)))
+    absent = (f"| `{name}` | {_cell(instead)} |" for name, instead in CLASSES.items())
+    return "\n".join((HEAD, *(_section(kind) for kind in DOCUMENTED), TAIL, *absent, ""))
 
 
 def _section(kind: type) -> str:
     home = _home(kind)
     shown = f"```\nfrom {home} import {kind.__name__}\n\n{kind.__name__}{_signature(kind)}\n```"
+    missing = [
+        f"| `{name}` | {_cell(member.instead)} |"
+        for name, member in _own(kind).items()
+        if isinstance(member, Elsewhere)
+    ]
     parts = [f"## {kind.__name__}", shown, f"```\n{inspect.getdoc(kind)}\n```"]
     rows = list(_members(kind))
     if rows:
         parts.append("\n".join(("| member | what |", "|---|---|", *rows)))
+    if missing:
+        parts.append("\n".join(("| not here | instead |", "|---|---|", *missing)))
     return "\n\n".join(parts) + "\n"
 
 
 def _home(kind: type) -> str:
-    homes = {InferenceConfig: "skerry.model", ModelPackage: "skerry.model"}
+    homes = dict.fromkeys((InferenceConfig, ModelPackage, ModelProfile), "skerry.model")
     return homes.get(kind, kind.__module__)
 
 
 def _members(kind: type) -> Iterator[str]:
-    for name, member in vars(kind).items():
-        if name.startswith("_") or not inspect.getdoc(member) or inspect.isclass(member):
+    for name, member in _own(kind).items():
+        passed_over = name.startswith("_") or inspect.isclass(member)
+        if passed_over or isinstance(member, Elsewhere) or not inspect.getdoc(member):
             continue
         call = "" if isinstance(member, property) else _signature(getattr(kind, name))
         first = (inspect.getdoc(member) or "").partition("\n\n")[0].replace("\n", " ")
         yield f"| `{_cell(name + call)}` | {_cell(first)} |"
+
+
+def _own(kind: type) -> dict[str, object]:
+    """Return the members of a class, with those of bases that have no section of their own."""
+    found: dict[str, object] = {}
+    for one in reversed(kind.__mro__[:-1]):
+        if one is kind or (one.__module__.startswith("skerry.") and one not in DOCUMENTED):
+            found |= vars(one)
+    return found
 
 
 def _signature(member: object) -> str:

@@ -1,6 +1,8 @@
 """Build the parts of a server and connect them; nothing runs yet when ``assemble`` returns."""
 
+import importlib.util
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ from typing import Any
 from skerry_cloud import space
 from skerry_cloud.api.services import Identification, Services
 from skerry_cloud.blobs import BlobStore
+from skerry_cloud.blobs.s3.cache import Cache
+from skerry_cloud.blobs.s3.uses import BlobUses
 from skerry_cloud.broker import TlsFiles
 from skerry_cloud.builds import Builds, Compile
 from skerry_cloud.database import Database
@@ -35,6 +39,9 @@ from skerry_cloud.tokens import hash_token, provide_token
 from skerry_cloud.trust import provide_director
 from skerry_cloud.uploads import Uploads
 from skerry_contract.envelope import Trust
+from skerry_contract.errors import ContractError
+
+log = logging.getLogger(__name__)
 
 CompileWith = Callable[[BlobStore, Path], Compile]
 """Makes the compiler, from the blob store and a folder for its caches."""
@@ -88,6 +95,7 @@ class Parts:
         self.services.publisher.stop(within_s=within_s)
         self._link.stop()
         self.services.builds.stop(within_s=within_s)
+        self.services.blobs.close()
         self._database.close()
 
 
@@ -107,7 +115,7 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
         else Database(settings.database_url)
     )
     director = provide_director(data / "keys")
-    blobs = BlobStore(data / "blobs")
+    blobs = open_blobs(settings, database)
     publisher = Publisher(database, fleet.id, time.time)
     deployments = Deployments(database, director, fleet, publisher.announce, time.time)
     ingest = _ingest(settings, database, deployments, publisher)
@@ -159,6 +167,33 @@ def device_file(place: Place) -> Mapping[str, Any]:
         "outbox_mb": 64,
         "store_mb": 8192,
     }
+
+
+def open_blobs(settings: Settings, database: Database) -> BlobStore:
+    """Return the store of blobs, in the data folder or in a bucket.
+
+    Raises:
+        ContractError: What speaks to object stores is not installed.
+        ObjectStoreError: The object store does not answer, or refuses what the server needs.
+    """
+    folder, bucket = settings.data / "blobs", settings.bucket
+    if bucket is None:
+        return BlobStore(folder)
+    if importlib.util.find_spec("botocore") is None:
+        raise ContractError(
+            "what speaks to object stores is not installed",
+            ("blobs",),
+            subject="settings",
+            remedy="Run pip install 'skerry[s3]'.",
+        )
+    from skerry_cloud.blobs.s3.backend import open_backend  # noqa: PLC0415 - needs an extra
+
+    if (folder / "sha256").exists():
+        log.warning("the blobs in %s are not read any more: they are to be in %s", folder, bucket)
+    options = settings.options
+    cache = Cache(settings.data / "caches" / "blobs", options.blob_cache_mb * 1024 * 1024)
+    uses = BlobUses(database, time.time)
+    return BlobStore(folder, open_backend(bucket, cache, uses, grace_s=options.blob_grace_s))
 
 
 def _ingest(

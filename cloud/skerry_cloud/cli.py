@@ -66,5 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--broker-port", type=int, help="its TCP port (1883), 0 for a free one")
     run.add_argument("--database", help="URL of a PostgreSQL database (SQLite in --data)")
     run.add_argument("--database-password-file", help="file that holds its password")
+    run.add_argument("--blobs", help="bucket of the blobs, s3://BUCKET/PREFIX (a folder of --data)")
+    run.add_argument("--s3-endpoint", help="URL of the object store (that of AWS)")
+    run.add_argument("--s3-region", help="region to sign requests for (us-east-1)")
+    run.add_argument("--s3-credentials-file", help="file that holds its keys")
     run.add_argument("--tls", action=argparse.BooleanOptionalAction, help="speak TLS (no)")
     return parser

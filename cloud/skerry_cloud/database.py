@@ -224,6 +224,13 @@ positions = Table(
     Column("lost", BigInteger, nullable=False),
     Column("updated", Double, nullable=False),
 )
+# When blobs of a bucket were last used; those of a folder have it in their files' times.
+blob_uses = Table(
+    "blob_uses",
+    metadata,
+    Column("digest", _Digest, primary_key=True),
+    Column("used", Double, nullable=False, index=True),
+)
 
 gaps = Table(
     "gaps",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from sqlalchemy import URL
 
 from skerry_cloud import engine
+from skerry_cloud.blobs.s3.address import BucketAddress, read_address
 from skerry_contract import shape
 from skerry_contract.errors import ContractError
 from skerry_contract.manifest import DeviceId
@@ -18,6 +19,7 @@ from skerry_contract.shape import Range, Text
 FILE = "skerry.toml"
 DATABASE_PASSWORD = "SKERRY_DATABASE_PASSWORD"  # noqa: S105 (the name of a variable)
 """Variable of the environment with the database's password."""
+Addressing = Literal["auto", "path", "virtual"]
 BrokerChoice = Literal["auto", "mosquitto", "nats", "external"]
 _Host = Annotated[str, Text(r"[A-Za-z0-9:._-]+", 253, "a host name or address")]
 _Port = Annotated[int, Range(0, 65_535)]
@@ -41,6 +43,14 @@ class Options:
         broker_ca: PEM file of whom to believe, for an external broker with TLS.
         database: URL of a PostgreSQL database; empty for SQLite in the data folder.
         database_password_file: File that holds its password, in the first line.
+        blobs: Bucket of an S3-compatible object store, as s3://BUCKET/PREFIX; empty for a folder.
+        s3_endpoint: URL of the object store; empty for that of AWS.
+        s3_region: What requests to it are signed for.
+        s3_addressing: Whether the bucket stands in the path of a URL or in its host; ``auto`` is
+            the path with an endpoint and the host with AWS.
+        s3_ca: PEM file of whom to believe, for an endpoint with TLS.
+        s3_credentials_file: File with the keys, in the form of ``~/.aws/credentials``.
+        blob_cache_mb: Copies of a bucket's blobs to keep in the data folder, in MiB.
         tls: Whether API and broker speak TLS.
         telemetry_rows: Telemetry items to keep; the oldest go first.
         telemetry_mb: Bytes of their payloads to keep, in MiB; the oldest go first.
@@ -60,6 +70,13 @@ class Options:
     broker_ca: _Path = ""
     database: Annotated[str, Text(max_length=4096)] = ""
     database_password_file: _Path = ""
+    blobs: Annotated[str, Text(max_length=1024)] = ""
+    s3_endpoint: Annotated[str, Text(r"(https?://[A-Za-z0-9:.\[\]_-]+/?)?", 253, "a URL")] = ""
+    s3_region: Annotated[str, Text(r"[a-z0-9-]+", 63, "a region")] = "us-east-1"
+    s3_addressing: Addressing = "auto"
+    s3_ca: _Path = ""
+    s3_credentials_file: _Path = ""
+    blob_cache_mb: Annotated[int, Range(0, 10**8)] = 10_240
     tls: bool = False
     telemetry_rows: Annotated[int, Range(1000, 10**9)] = 1_000_000
     telemetry_mb: Annotated[int, Range(1, 10**6)] = 1024
@@ -80,6 +97,29 @@ class Settings:
     data: Path
     options: Options = Options()
     database_url: URL | None = None
+
+    @property
+    def bucket(self) -> BucketAddress | None:
+        """Where blobs are; None if they are in the data folder.
+
+        Raises:
+            ContractError: The address is none.
+        """
+        options = self.options
+        if not options.blobs:
+            return None
+        bucket, prefix = read_address(options.blobs)
+        by_default = "path" if options.s3_endpoint else "virtual"
+        style = by_default if options.s3_addressing == "auto" else options.s3_addressing
+        return BucketAddress(
+            bucket=bucket,
+            prefix=prefix,
+            endpoint=options.s3_endpoint,
+            region=options.s3_region,
+            path_style=style == "path",
+            ca=options.s3_ca,
+            credentials_file=options.s3_credentials_file,
+        )
 
     @property
     def public_host(self) -> str:
@@ -135,6 +175,15 @@ def check(options: Options) -> None:
         )
     if options.broker == "external" and not options.broker_port:
         raise ContractError("an external broker has a port", ("broker_port",), subject="settings")
+    if options.s3_endpoint and not options.blobs:
+        raise ContractError(
+            "belongs to a bucket, and none is named",
+            ("s3_endpoint",),
+            subject="settings",
+            remedy="Add --blobs s3://BUCKET.",
+        )
+    if options.blobs:
+        read_address(options.blobs)
 
 
 def is_loopback(host: str) -> bool:

@@ -49,9 +49,13 @@ class Sweep:
         except (SkerryError, OSError, ValueError, KeyError) as error:
             log.error("no unneeded blobs are removed: %s", error)  # noqa: TRY400 (its text says it all)
             return 0
-        self._blobs.tidy()
-        doomed = unneeded(self._blobs.stored(), needed, before)
-        freed = sum(self._blobs.delete_unused(digest, before) for digest in doomed)
+        freed = 0
+        try:
+            for digest in unneeded(self._blobs.stored(), needed, before):
+                freed += self._blobs.delete_unused(digest, before)
+            self._blobs.tidy()
+        except SkerryError as error:
+            log.error("the rest is removed next time: %s", error)  # noqa: TRY400 (as above)
         if freed:
             log.info("removed blobs that nothing needs: %d bytes", freed)
         return freed

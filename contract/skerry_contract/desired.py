@@ -22,6 +22,9 @@ from skerry_contract.shape import Range, Text
 MAX_ENVELOPE_BYTES = 64 * 1024
 """Largest desired document that is sent or read."""
 
+AGENT_LABEL = "io.skerry.agent"
+"""Label of an image that is a release of the agent; its value is the agent's version."""
+
 UtcTime = Annotated[
     str, Text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", 20, "a UTC time in whole seconds")
 ]
@@ -54,6 +57,21 @@ class ModuleSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """The release of the agent that a device should run.
+
+    Attributes:
+        image: ``name:version`` of its image in the registry, for people.
+        digest: Digest of its OCI manifest for this device's platform.
+        size: Length of that manifest in bytes.
+    """
+
+    image: str
+    digest: Digest
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """What one device should run, once its envelope has been verified.
 
@@ -65,6 +83,7 @@ class Desired:
         expires: After this it is not installed any more; what runs, runs on.
         deployment: ``name:version`` of the deployment, or "" when none is meant for the device.
         modules: What should run, by module name.
+        agent: What should run them; None for whichever agent does.
     """
 
     fleet: str
@@ -74,6 +93,7 @@ class Desired:
     expires: datetime
     deployment: str
     modules: Mapping[str, ModuleSpec]
+    agent: AgentSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +115,13 @@ class _Target:
 
 
 @dataclass(frozen=True, slots=True)
+class _Agent:
+    image: ReferenceText
+    length: Annotated[int, Range(1, 4 * 1024 * 1024)]
+    hashes: _Hashes
+
+
+@dataclass(frozen=True, slots=True)
 class _Signed:
     _type: Literal["targets"]
     spec_version: Annotated[str, Text(r"1\.[0-9]+(\.[0-9]+)?", 16, "TUF version 1.x")]
@@ -105,6 +132,7 @@ class _Signed:
     x_device: DeviceId
     x_time: UtcTime
     x_deployment: Annotated[str, Text(max_length=80)]
+    x_agent: _Agent | None = None
 
 
 def read_signed(value: Any) -> Desired:
@@ -122,11 +150,14 @@ def read_signed(value: Any) -> Desired:
         read_time(signed.expires),
         signed.x_deployment,
         {name: _spec(target) for name, target in signed.targets.items()},
+        _agent(signed.x_agent) if signed.x_agent is not None else None,
     )
 
 
 def write_signed(desired: Desired) -> dict[str, Any]:
     """Return the ``signed`` part that says ``desired``, ready to be signed."""
+    agent = desired.agent
+    said = {"x_agent": {"image": agent.image, **_vouched(agent)}} if agent is not None else {}
     return {
         "_type": "targets",
         "spec_version": "1.0.31",
@@ -134,8 +165,7 @@ def write_signed(desired: Desired) -> dict[str, Any]:
         "expires": write_time(desired.expires),
         "targets": {
             name: {
-                "length": spec.size,
-                "hashes": {"sha256": spec.digest.removeprefix("sha256:")},
+                **_vouched(spec),
                 "custom": {"image": spec.image, "run": shape.write(spec.run)},
             }
             for name, spec in desired.modules.items()
@@ -144,6 +174,7 @@ def write_signed(desired: Desired) -> dict[str, Any]:
         "x_device": desired.device,
         "x_time": write_time(desired.time),
         "x_deployment": desired.deployment,
+        **said,
     }
 
 
@@ -167,3 +198,11 @@ def write_time(moment: datetime) -> str:
 def _spec(target: _Target) -> ModuleSpec:
     digest = Digest(f"sha256:{target.hashes.sha256}")
     return ModuleSpec(target.custom.image, digest, target.length, target.custom.run)
+
+
+def _agent(given: _Agent) -> AgentSpec:
+    return AgentSpec(given.image, Digest(f"sha256:{given.hashes.sha256}"), given.length)
+
+
+def _vouched(spec: ModuleSpec | AgentSpec) -> dict[str, Any]:
+    return {"length": spec.size, "hashes": {"sha256": spec.digest.removeprefix("sha256:")}}

@@ -15,6 +15,8 @@ RuntimeName = Literal["docker", "process"]
 RuntimeChoice = Literal["auto", RuntimeName]
 """What a device folder may ask for; ``auto`` takes docker where its socket answers."""
 RUNTIME_CHOICES: tuple[str, ...] = get_args(RuntimeChoice)
+URL = r"https?://[A-Za-z0-9.:_\[\]-]+(/[A-Za-z0-9._/-]*)?"
+UrlText = Annotated[str, Text(URL, 300, "a URL")]
 Host = Annotated[str, Text(r"[A-Za-z0-9.:_-]{1,253}", 253, "a host name or address")]
 
 
@@ -41,7 +43,46 @@ class CloudAddress:
         url: Base address, without a slash at the end.
     """
 
-    url: Annotated[str, Text(r"https?://[A-Za-z0-9.:_\[\]-]+(/[A-Za-z0-9._/-]*)?", 300, "a URL")]
+    url: UrlText
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A registry that serves the fleet's images, beside the cloud.
+
+    Whatever it sends is verified by digest, so it need not be trusted; ``registry-auth.json`` in
+    the device folder holds its password, in the form of Docker's ``config.json``.
+
+    Attributes:
+        url: Base address, without ``/v2``.
+        repository: Name of a module's repository there; ``{name}`` stands for the module's name.
+        token_url: Address that may be shown the password in return for a token, where that is
+            another host than the registry's own.
+    """
+
+    url: UrlText
+    repository: Annotated[str, Text(r"[a-z0-9{}._/-]{1,255}", 255, "a repository")] = "{name}"
+    token_url: Annotated[str, Text(rf"({URL})?", 300, "a URL")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """How images come onto the device.
+
+    Attributes:
+        sources: Registries that are asked before the cloud, in this order.
+        rate_limit_kib_s: Most KiB a second that are taken; 0 for no limit.
+        floor_bytes_s: Bytes a second below which a connection is given up, over a minute.
+        proxy: Address of an HTTP proxy; empty for what ``HTTP_PROXY``, ``HTTPS_PROXY`` and
+            ``NO_PROXY`` say, ``none`` for none.
+        deltas: Whether to ask the cloud for differences to what is on the device.
+    """
+
+    sources: Annotated[tuple[Source, ...], Size(0, 8)] = ()
+    rate_limit_kib_s: Annotated[int, Range(0, 10_000_000)] = 0
+    floor_bytes_s: Annotated[int, Range(1, 1_000_000)] = 256
+    proxy: Annotated[str, Text(r"(none|http://[!-~]+)?", 300, "a proxy's URL, or none")] = ""
+    deltas: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +124,8 @@ class DeviceConfig:
             events are sent at once.
         compress: Whether batches are sent compressed where the cloud hands them on uncompressed.
         store_mb: Most the blob store may hold, in MiB.
+        min_free_mb: What the blob store leaves free on its disk, in MiB.
+        download: How images come onto the device.
         reboot: Program and arguments that reboot the machine when a command asks for it; empty, and
             such commands are refused.
         data_budget: What may cross the network in a month.
@@ -104,6 +147,8 @@ class DeviceConfig:
     telemetry_every_s: Annotated[float, Range(0, 86_400)] = 0.0
     compress: bool = False
     store_mb: Annotated[int, Range(16, 10_000_000)] = 8192
+    min_free_mb: Annotated[int, Range(0, 10_000_000)] = 256
+    download: Download = Download()
     reboot: Annotated[tuple[Annotated[str, Text(max_length=1000)], ...], Size(0, 32)] = ()
     data_budget: DataBudget = DataBudget()
     schema: Literal[1] = 1

@@ -164,10 +164,17 @@ class DataBudgetError(SkerryError):
 
 
 class NetworkError(SkerryError):
-    """The network failed on the way; nobody is to blame yet."""
+    """The network failed on the way; nobody is to blame yet.
+
+    Attributes:
+        retry_after_s: Seconds for which the other side wants to be left alone; 0 if it did not say.
+        advanced: Whether a good part of the work was done, so that soon is a good time to go on.
+    """
 
     code = "NET"
     retryable = True
+    retry_after_s: float = 0.0
+    advanced: bool = False
 
 
 class BrokerError(NetworkError):

@@ -237,6 +237,7 @@ class Manifest:
         modules: What runs there, by the module's name on the device.
         expires_days: Days after which a device that has not installed it yet refuses to.
             What runs already is never stopped by this.
+        agent: Which release of the agent runs there, as ``name:version``; empty for whichever does.
     """
 
     name: Name
@@ -245,6 +246,7 @@ class Manifest:
     schema: Literal[1] = 1
     description: Annotated[str, Text(max_length=1000)] = ""
     expires_days: Annotated[float, Range(0.0001, 3650)] = 30.0
+    agent: ReferenceText | None = None
 
 
 def read(value: Any) -> Manifest:

@@ -1,5 +1,7 @@
 """A distribution API on loopback that serves one image, and misbehaves where it is told to."""
 
+import gzip
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
 from skerry_contract.names import Digest
+from support.certificates import Certified
 
 TOKEN = "device-token"
 
@@ -54,12 +57,15 @@ class BlobServer:
         blobs: What it serves.
         faults: Answers to the next requests for a digest, in their order; then it is right.
         asked: Each request so far, as digest and first byte.
+        shown: What each request so far showed as ``Authorization``.
     """
 
     url: str
     blobs: Mapping[Digest, bytes]
     faults: dict[Digest, list[Fault]] = field(default_factory=dict)
     asked: list[tuple[Digest, int]] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    token: str = TOKEN
 
 
 def cut_after(count: int) -> Fault:
@@ -87,6 +93,51 @@ def whole(request: Request) -> None:
 def status(number: int) -> Fault:
     """Answer with a status and nothing else."""
     return lambda request: request.head(number, Content_Length=0)
+
+
+def busy(number: int, after: str) -> Fault:
+    """Answer that it should be asked again later."""
+    return lambda request: request.head(number, Content_Length=0, Retry_After=after)
+
+
+def redirect(location: str, number: int = 307) -> Fault:
+    """Send the client elsewhere."""
+    return lambda request: request.head(number, Content_Length=0, Location=location)
+
+
+def encoded(request: Request) -> None:
+    """Compress on the way, which nobody asked for."""
+    data = gzip.compress(request.data)
+    request.head(200, Content_Length=len(data), Content_Encoding="gzip")
+    request.body(data)
+
+
+def dripping_head(seconds: float) -> Fault:
+    """Send a head that never ends, a byte at a time."""
+
+    def fault(request: Request) -> None:
+        end = time.monotonic() + seconds
+        request.body(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        while time.monotonic() < end:
+            request.body(b"x")
+            time.sleep(0.05)
+
+    return fault
+
+
+def beginning_elsewhere(skip: int) -> Fault:
+    """Grant what was asked for, and send other bytes of the same blob."""
+
+    def fault(request: Request) -> None:
+        size, offset = len(request.data), request.offset
+        request.head(
+            206,
+            Content_Length=size - offset,
+            Content_Range=f"bytes {offset}-{size - 1}/{size}",
+        )
+        request.body((request.data * 2)[offset + skip :][: size - offset])
+
+    return fault
 
 
 def granted(text: str) -> Fault:
@@ -142,14 +193,22 @@ def silent(until: threading.Event) -> Fault:
 
 
 @contextmanager
-def blob_server(blobs: Mapping[Digest, bytes]) -> Iterator[BlobServer]:
-    """Serve ``blobs`` as the repository ``cam``."""
+def blob_server(
+    blobs: Mapping[Digest, bytes], token: str = TOKEN, certified: Certified | None = None
+) -> Iterator[BlobServer]:
+    """Serve ``blobs`` as the repository ``cam``, to whom shows ``token``; empty for everybody."""
 
     class Handler(_Handler):
         pass
 
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Handler.served = BlobServer(f"http://127.0.0.1:{httpd.server_port}", blobs)
+    scheme = "http"
+    if certified is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certified.certificate, certified.key)
+        httpd.socket = tls.wrap_socket(httpd.socket, server_side=True)
+        scheme = "https"
+    Handler.served = BlobServer(f"{scheme}://127.0.0.1:{httpd.server_port}", blobs, token=token)
     thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
     thread.start()
     try:
@@ -168,7 +227,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         kind, _, digest = self.path.removeprefix("/v2/cam/").partition("/")
         data = self.served.blobs.get(Digest(digest))
-        if self.headers["Authorization"] != f"Bearer {TOKEN}":
+        shown = self.headers.get("Authorization", "")
+        self.served.shown.append(shown)
+        if self.served.token and shown != f"Bearer {self.served.token}":
             Request(self, b"", 0).head(401, Content_Length=0)
         elif data is None or kind not in ("manifests", "blobs"):
             Request(self, b"", 0).head(404, Content_Length=0)

@@ -117,8 +117,9 @@ class CloudServer:
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         bearer = self.token if token is None else token
         headers = {"Authorization": f"Bearer {bearer}", **more.pop("headers", {})}
+        timeout_s = more.pop("timeout", 30)
         return requests.request(
-            method, self.ready.url + path, data=data, headers=headers, timeout=30, **more
+            method, self.ready.url + path, data=data, headers=headers, timeout=timeout_s, **more
         )
 
     def get(self, path: str) -> Any:

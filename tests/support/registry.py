@@ -2,7 +2,6 @@
 
 import base64
 import json
-import socket
 import subprocess
 import threading
 import time
@@ -20,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.x509 import load_pem_x509_certificate
 
 from support.certificates import Certified
-from support.ports import free_port
+from support.ports import free_port, listens
 from support.programs import need
 from support.waiting import eventually
 
@@ -40,7 +39,7 @@ def own_registry(folder: Path, **sections: Any) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, "serve", file], stdout=log, stderr=log)
     try:
-        eventually(lambda: process.poll() is not None or _listens(port), 30, why="the registry")
+        eventually(lambda: process.poll() is not None or listens(port), 30, why="the registry")
         assert process.poll() is None, (folder / "log").read_text()
         yield f"127.0.0.1:{port}"
     finally:
@@ -129,8 +128,3 @@ def _token(query: dict[str, list[str]], certified: Certified) -> str:
 
 def _text(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -2,44 +2,75 @@
 
 The manifest's digest and size were signed. They vouch for the config and the layers, so nothing
 here trusts the network: not how long a blob is, not where a range begins, not when it ends.
+
+A pull is a sequence of small steps, each of which leaves the disk in a state that the next attempt
+goes on from, be it after a lost connection, a kill, a power cut, or in a newer agent:
+
+====================  ====================================  ====================================
+state of a blob       what is on the disk                   what happens next
+====================  ====================================  ====================================
+missing               nothing                               room and budget are looked at for all
+                                                            missing blobs, then it is asked for
+partial               ``partial/<hex>`` and its journal     the last chunk that is surely there is
+                                                            found, and the rest asked for
+whole, not verified   the same, with all bytes              hashed: right, it becomes a blob by a
+                                                            rename; wrong, it is missing again
+here                  ``sha256/<hex>``                      nothing, until room is needed
+====================  ====================================  ====================================
+
+==========================  ====================================================================
+event on a connection       answer
+==========================  ====================================================================
+lost, with new bytes        go on from there after a short pause, as often as it takes
+lost, nothing new           after some tries of growing pauses: the next source; then for later
+416, or another range       begin with the first byte, once
+200 for a range             begin with the first byte, which is what comes
+429, 503 with Retry-After   wait if it is short, else leave the source alone for so long
+other status, drip          the next source; then for later
+wrong or too many bytes     all thrown away; the next source
+deadline, cancel, no room,  end; what came is kept
+budget used up
+==========================  ====================================================================
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from skerry_agent.core.backoff import delay_s
+from skerry_agent.core.pace import Bucket, Floor, Pace
+from skerry_agent.data_meter import DataMeter
 from skerry_agent.pulling import images
 from skerry_agent.pulling.images import Blob, Image
-from skerry_agent.pulling.registry import Limits, RangeRefusedError, Registry
-from skerry_agent.pulling.store import CHUNK_BYTES, BlobStore, Partial
-from skerry_contract.errors import DigestError, NetworkError, NotFoundError, RegistryError
+from skerry_agent.pulling.partial import PIECE_BYTES, Partial
+from skerry_agent.pulling.registry import OCTETS, Body, RangeRefusedError, Registry
+from skerry_agent.pulling.store import BlobStore
+from skerry_agent.pulling.wire import Limits
+from skerry_contract.errors import (
+    ContractError,
+    DigestError,
+    NetworkError,
+    NotFoundError,
+    RegistryError,
+    SkerryError,
+    UnauthorizedError,
+)
 from skerry_contract.messages import Progress
 from skerry_contract.names import Digest, parse_reference
 
-RESUMES = 5
-"""Lost connections after which a blob is left to the next attempt."""
+STALLS = 5
+"""Lost connections without progress, one after the other, after which a source is given up."""
+PROGRESS_BYTES = 16 * 1024
+"""Less than this is no progress worth another connection at once."""
+ADVANCE_BYTES = 256 * 1024
+"""A pull that brought so much before it failed is gone on with soon."""
+PATIENCE_S = 30.0
+"""Longest ``Retry-After`` that is waited for while a pull goes on."""
+_MOST_PAUSE_S = 8.0
 
 OnProgress = Callable[[Progress], None]
 """Called after every piece; it should be quick."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How slowly a blob may come before it is given up for now.
-
-    Attributes:
-        bytes_per_s: Bytes a second that it must have on average, above 0.
-        least_s: Seconds that even the smallest blob has.
-    """
-
-    bytes_per_s: float = 4 * 1024
-    least_s: float = 30.0
-
-    def seconds_for(self, size: int) -> float:
-        """Return the seconds that a blob of ``size`` bytes has."""
-        return max(self.least_s, size / self.bytes_per_s)
 
 
 def stored(store: BlobStore, reference: str, digest: Digest, *, platform: str) -> Image | None:
@@ -59,32 +90,42 @@ def stored(store: BlobStore, reference: str, digest: Digest, *, platform: str) -
     return None if store.missing(image.blobs) else image
 
 
+def named(store: BlobStore, digest: Digest) -> frozenset[Digest]:
+    """Return the blobs that an image in the store is made of, as far as it is there."""
+    try:
+        data = store.read(digest, max_bytes=images.MAX_MANIFEST_BYTES)
+        parts = images.read_manifest("an image", data)
+    except (NotFoundError, DigestError, ContractError):
+        return frozenset()
+    return frozenset({digest, parts.config.digest, *(layer.digest for layer in parts.layers)})
+
+
 class Puller:
-    """Fetches images from one cloud into one store, one at a time.
+    """Fetches images into one store, one at a time.
 
     Args:
-        url: Where the cloud's API is, ``http://`` or ``https://``.
-        token: The device's secret.
-        ca: Certificates to believe, in PEM; None for those of the system.
+        sources: Registries that may have them, best first; one that failed is asked last.
         store: Where blobs go.
         platform: What this device runs, such as ``linux/amd64``.
-        pace: How slowly blobs may come.
+        pace: How fast and how slowly blobs may come.
+        meter: Counts what crosses the network, and says when it is too much.
     """
 
     def __init__(
         self,
-        url: str,
-        token: str,
-        ca: Path | None,
+        sources: Sequence[Registry],
         store: BlobStore,
         *,
         platform: str,
         pace: Pace | None = None,
+        meter: DataMeter | None = None,
     ) -> None:
-        self._registry = Registry(url, token, ca)
+        self._sources = list(sources)
         self._store = store
         self._platform = platform
         self._pace = pace or Pace()
+        self._bucket = Bucket(self._pace.limit_bytes_s)
+        self._meter = meter
 
     def pull(
         self,
@@ -94,6 +135,7 @@ class Puller:
         *,
         on_progress: OnProgress = lambda _: None,
         cancel: threading.Event | None = None,
+        keep: Collection[Digest] = (),
     ) -> Image:
         """Fetch whatever of an image is missing.
 
@@ -105,22 +147,34 @@ class Puller:
             size: Length of the manifest in bytes.
             on_progress: Told of every piece.
             cancel: Ends the pull soon after it is set.
+            keep: Blobs that must not go to make room: of whatever runs, or ran last.
 
         Raises:
             NetworkError: The network failed or was too slow; worth another try later.
-            RegistryError: The cloud does not have it, or not now; worth another try later.
-            UnauthorizedError: The cloud does not take this device's token.
-            DigestError: The cloud sent other bytes; they were thrown away.
+            RegistryError: No source has it, or not now; worth another try later.
+            UnauthorizedError: No source takes what this device has to show.
+            DigestError: Every source sent other bytes; they were thrown away.
             NoSpaceError: It does not fit.
+            DataBudgetError: It would use more than may be used this month.
             ContractError: It is no image that can run here.
             PullCancelledError: ``cancel`` was set.
         """
-        repository = parse_reference(reference).name
-        trip = _Trip(self._registry, self._store, repository, self._pace)
+        trip = _Trip(self._sources, self._store, self._pace, self._bucket)
+        trip.name = parse_reference(reference).name
         trip.cancel = cancel or trip.cancel
         trip.on_progress = on_progress
-        trip.expect(reference, [Blob(digest, size)])
-        trip.fetch(Blob(digest, size), f"manifests/{digest}", images.MANIFEST_TYPE)
+        trip.meter = self._meter
+        trip.keep = {*keep, digest}
+        try:
+            return self._pull(trip, reference, Blob(digest, size))
+        except NetworkError as error:
+            error.advanced = trip.progress.pulled >= ADVANCE_BYTES
+            raise
+
+    def _pull(self, trip: "_Trip", reference: str, blob: Blob) -> Image:
+        digest = blob.digest
+        trip.expect(reference, [blob])
+        trip.fetch(blob, f"manifests/{digest}", images.MANIFEST_TYPE)
         manifest = self._store.read(digest, max_bytes=images.MAX_MANIFEST_BYTES)
         parts = images.read_manifest(reference, manifest)
         trip.expect(reference, [parts.config, *parts.layers])
@@ -130,6 +184,7 @@ class Puller:
         image = images.read_image(reference, digest, parts, config, platform=self._platform)
         for layer in parts.layers:
             trip.fetch(layer)
+        self._store.touch(image.blobs)
         return image
 
 
@@ -137,10 +192,13 @@ class Puller:
 class _Trip:
     """One pull: where it goes and how far it is."""
 
-    registry: Registry
+    sources: list[Registry]
     store: BlobStore
-    repository: str
     pace: Pace
+    bucket: Bucket
+    name: str = ""
+    meter: DataMeter | None = None
+    keep: set[Digest] = field(default_factory=set)
     cancel: threading.Event = field(default_factory=threading.Event)
     on_progress: OnProgress = lambda _: None
     progress: Progress = field(default_factory=Progress)
@@ -148,56 +206,137 @@ class _Trip:
     def expect(self, reference: str, blobs: Iterable[Blob]) -> None:
         """Count blobs that will be fetched, and make sure that they fit."""
         sizes = {blob.digest: blob.size for blob in blobs}
+        self.keep |= sizes.keys()
         missing = self.store.missing(sizes)
         needed = sum(max(0, sizes[d] - self.store.partial_bytes(d)) for d in missing)
         total = sum(sizes.values())
         self._count(total=total, present=total - needed)
         if needed:
-            self.store.check_room(needed, reference)
+            self.store.make_room(needed, self.keep, reference)
+            self._check_budget(needed, reference)
 
-    def fetch(self, blob: Blob, path: str = "", accept: str = "application/octet-stream") -> None:
+    def fetch(self, blob: Blob, rest: str = "", accept: str = OCTETS) -> None:
         """Make a blob whole; it is no work if it is here already."""
         if self.store.has(blob.digest):
             return
-        path = f"{self.repository}/{path or f'blobs/{blob.digest}'}"
+        rest = rest or f"blobs/{blob.digest}"
         limits = Limits(time.monotonic() + self.pace.seconds_for(blob.size), self.cancel)
+        complaints: list[SkerryError] = []
         with self.store.begin(blob.digest, blob.size) as partial:
-            for left in reversed(range(RESUMES + 1)):
-                before = partial.offset
+            for source in list(self.sources):
+                wanted = _Wanted(blob, source.path(self.name, rest), accept, source, limits)
                 try:
-                    self._go_on(path, accept, blob, partial, limits)
-                    break
-                except RangeRefusedError as error:
-                    partial.restart()
-                    if not left:
-                        raise RegistryError(str(error)) from error
-                except RegistryError:
-                    raise
-                except NetworkError:
-                    # Where nothing came, the next moment will not be better than this one.
-                    if partial.offset == before or not left:
-                        raise
-            partial.commit()
+                    self._fetch_from(wanted, partial)
+                    partial.commit()
+                except (NetworkError, UnauthorizedError, DigestError) as error:
+                    complaints.append(error)
+                    self.sources.remove(source)
+                    self.sources.append(source)
+                else:
+                    return
+        raise _worst(complaints)
 
-    def _go_on(self, path: str, accept: str, blob: Blob, partial: Partial, limits: Limits) -> None:
+    def _fetch_from(self, wanted: "_Wanted", partial: Partial) -> None:
+        """Fetch from one source, over as many connections as it takes."""
+        stalls = restarts = 0
+        first = partial.offset
+        while partial.offset < wanted.blob.size:
+            before = partial.offset
+            pause_s = 0.0
+            try:
+                self._go_on(wanted, partial)
+            except RangeRefusedError as error:
+                partial.restart()
+                restarts += 1
+                if restarts > 1:
+                    raise RegistryError(str(error)) from error
+            except NetworkError as error:
+                came = partial.offset - before
+                stalls = 0 if came >= PROGRESS_BYTES else stalls + 1
+                if not self._is_worth_another(error, stalls, new=partial.offset > first):
+                    raise
+                pause_s = error.retry_after_s or delay_s(
+                    max(1, stalls), base_s=self.pace.pause_s, cap_s=_MOST_PAUSE_S
+                )
+            wanted.limits.rest(pause_s, wanted.subject)
+
+    def _is_worth_another(self, error: NetworkError, stalls: int, *, new: bool) -> bool:
+        if isinstance(error, RegistryError):
+            return stalls <= 1 and 0 < error.retry_after_s <= PATIENCE_S
+        # Where nothing came at all, the next moment will not be better than this one.
+        return new and stalls < STALLS
+
+    def _go_on(self, wanted: "_Wanted", partial: Partial) -> None:
         """Fetch from where ``partial`` ends to the end of the blob, on one connection."""
-        if partial.offset == blob.size:
-            return
-        subject = f"{path} from {self.registry.host}"
-        with self.registry.get(path, offset=partial.offset, accept=accept, limits=limits) as body:
+        size, subject = wanted.blob.size, wanted.subject
+        self._check_budget(1, subject)
+        with wanted.source.get(
+            wanted.path,
+            limits=wanted.limits,
+            offset=partial.offset,
+            size=size,
+            accept=wanted.accept,
+        ) as body:
             if body.offset != partial.offset:
                 partial.restart()
-            wanted = blob.size - partial.offset
-            if body.length not in (None, wanted):
-                raise RegistryError(f"{subject}: {wanted} bytes are due, {body.length} are offered")
-            for piece in body.chunks(CHUNK_BYTES):
-                partial.write(piece)
-                self._count(pulled=len(piece))
-        if partial.offset < blob.size:
-            limits.check(subject)
-            raise NetworkError(f"{subject} ended after {partial.offset} of {blob.size} bytes")
+            due = size - partial.offset
+            if body.length not in (None, due):
+                raise RegistryError(f"{subject}: {due} bytes are due, {body.length} are offered")
+            self._take(body, partial)
+        if partial.offset < size:
+            wanted.limits.check(subject)
+            raise NetworkError(f"{subject} ended after {partial.offset} of {size} bytes")
+
+    def _take(self, body: Body, partial: Partial) -> None:
+        floor = Floor(self.pace, time.monotonic())
+        for piece in body.chunks(PIECE_BYTES):
+            partial.write(piece)
+            self._count(pulled=len(piece))
+            floor.took(len(piece))
+            body.wire.settle()
+            self._check_budget(1, body.subject)
+            rest_s = self.bucket.take(len(piece), time.monotonic())
+            body.limits.rest(rest_s, body.subject)
+            floor.rested(rest_s)
+            if floor.is_too_slow(time.monotonic()):
+                raise _drip(body.subject, self.pace)
+
+    def _check_budget(self, needed: int, subject: str) -> None:
+        if self.meter is not None:
+            self.meter.check("updates", needed, subject)
 
     def _count(self, *, total: int = 0, present: int = 0, pulled: int = 0) -> None:
         then = self.progress
         self.progress = Progress(then.total + total, then.present + present, then.pulled + pulled)
         self.on_progress(self.progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A blob, and the source that is to send it."""
+
+    blob: Blob
+    path: str
+    accept: str
+    source: Registry
+    limits: Limits
+
+    @property
+    def subject(self) -> str:
+        """What it is, for an error's text."""
+        return f"{self.path} from {self.source.host}"
+
+
+def _worst(complaints: Sequence[SkerryError]) -> SkerryError:
+    """Return the error to tell: that of the first source, with what the others said."""
+    error, *others = complaints
+    error.detail = "\n".join(str(one) for one in others)
+    return error
+
+
+def _drip(subject: str, pace: Pace) -> RegistryError:
+    """Return the error of a source that is not worth its connection: the next one is asked."""
+    return RegistryError(
+        f"{subject} was too slow: less than {pace.floor_bytes_s:g} bytes a second came",
+        remedy="What came is kept, and the next attempt goes on from there.",
+    )

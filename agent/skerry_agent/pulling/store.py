@@ -4,6 +4,10 @@ A blob is either not there or the bytes that its digest names: what arrives is k
 partial file, until the hash of the whole matched. Cards and disks rot, so whoever hands a blob on
 to a runtime reads it through ``chunks``, which checks it once more.
 
+Blobs that nothing needs any more stay as long as there is room: the next image may share them, and
+going back to an image that ran before then needs no network. When room is needed, what was not
+needed for longest goes first, and nothing that the caller names goes at all.
+
 One process uses a store, and it fetches one blob at a time.
 """
 
@@ -11,17 +15,16 @@ import hashlib
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from skerry_agent import durable
+from skerry_agent.core.room import Bounds, Held, Room, plan_room
+from skerry_agent.pulling.partial import JOURNAL, PIECE_BYTES, Partial
 from skerry_contract.errors import ContractError, DigestError, NoSpaceError, NotFoundError
 from skerry_contract.names import Digest, check_digest
 
-CHUNK_BYTES = 64 * 1024
-"""Bytes that are in memory at a time, whatever the size of a blob."""
-FLOOR_FREE_BYTES = 64 * 1024 * 1024
+FLOOR_FREE_BYTES = 256 * 1024 * 1024
 """Default of what is left free on the disk, for everything else that the device does."""
 
 
@@ -77,7 +80,7 @@ class BlobStore:
         return b"".join(self.chunks(digest))
 
     def chunks(self, digest: Digest) -> Iterator[bytes]:
-        """Yield a blob in pieces of at most ``CHUNK_BYTES``, the last only if all were right.
+        """Yield a blob in pieces of at most ``PIECE_BYTES``, the last only if all were right.
 
         Raises:
             NotFoundError: It is not here.
@@ -85,9 +88,9 @@ class BlobStore:
         """
         hasher = hashlib.sha256()
         with self.path(digest).open("rb") as file:
-            held = file.read(CHUNK_BYTES)
+            held = file.read(PIECE_BYTES)
             hasher.update(held)
-            while piece := file.read(CHUNK_BYTES):
+            while piece := file.read(PIECE_BYTES):
                 yield held
                 hasher.update(piece)
                 held = piece
@@ -104,50 +107,90 @@ class BlobStore:
         self._path(digest).unlink(missing_ok=True)
         durable.sync_folder(self._blobs)
 
-    def collect(self, keep: Collection[Digest]) -> int:
-        """Remove every blob and partial file but those in ``keep``, and return the bytes freed."""
-        kept = {self._path(digest).name for digest in keep}
-        freed = 0
-        for folder in (self._blobs, self._partial):
-            for file in list(folder.iterdir()):
-                if file.name not in kept:
-                    freed += file.stat().st_size
-                    file.unlink()
-            durable.sync_folder(folder)
-        return freed
+    def adopt(self, path: Path, digest: Digest) -> None:
+        """Make a blob of a file of this file system whose bytes were verified, and are synced.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        durable.move(path, self._path(digest))
+
+    def touch(self, digests: Iterable[Digest]) -> None:
+        """Note that blobs are needed now, so that others go before them."""
+        for digest in digests:
+            with suppress(OSError):
+                os.utime(self._path(digest))
+
+    def size_of(self, digest: Digest) -> int:
+        """Return the length of a blob in bytes.
+
+        Raises:
+            NotFoundError: It is not here.
+        """
+        return self.path(digest).stat().st_size
 
     def size_bytes(self) -> int:
         """Return what blobs and partial files take."""
-        return sum(
-            file.stat().st_size
-            for folder in (self._blobs, self._partial)
-            for file in folder.iterdir()
-        )
+        return sum(one.size for one in self._held())
 
-    def check_room(self, needed_bytes: int, subject: str) -> None:
-        """Make sure that ``needed_bytes`` more fit.
+    def make_room(self, needed_bytes: int, keep: Collection[Digest], subject: str) -> None:
+        """Make sure that ``needed_bytes`` more fit, by removing what is not to be kept.
 
         Args:
-            needed_bytes: Bytes that are still to be fetched.
+            needed_bytes: Bytes that are still to come.
+            keep: What must stay: whatever runs, ran last, or is being fetched.
             subject: What they are for, for the error's text.
 
         Raises:
-            NoSpaceError: They do not fit under the cap, or not on the disk.
+            NoSpaceError: They do not fit under the cap, or not on the disk; nothing was removed.
         """
-        held, free = self.size_bytes(), shutil.disk_usage(self._root).free
-        remedy = "Free space on the device, or deploy fewer or smaller modules to it."
-        if held + needed_bytes > self._cap_bytes:
-            raise NoSpaceError(
-                f"{subject} needs {needed_bytes} more bytes; the store holds {held} "
-                f"of at most {self._cap_bytes}",
-                remedy=f"{remedy} 'store_mb' in device.json sets the store's limit.",
-            )
-        if free - needed_bytes < self._floor_free_bytes:
-            raise NoSpaceError(
-                f"{subject} needs {needed_bytes} more bytes; {free} are free on the disk of "
-                f"{self._root}, of which {self._floor_free_bytes} must stay free",
-                remedy=remedy,
-            )
+        room = self._plan(needed_bytes, keep)
+        if not room.fits:
+            raise self._no_space(room, needed_bytes, subject)
+
+    def trim(self, keep: Collection[Digest]) -> None:
+        """Remove what is over the cap, or under the floor, and not to be kept."""
+        self._plan(0, keep)
+
+    def _plan(self, needed: int, keep: Collection[Digest]) -> Room:
+        files = self._held()
+        names = {check_digest(digest).removeprefix("sha256:") for digest in keep}
+        bounds = Bounds(self._cap_bytes, self._free_bytes(), self._floor_free_bytes)
+        room = plan_room(files, names, needed, bounds)
+        for one in room.remove:
+            path = (self._partial if one.partial else self._blobs) / one.name
+            path.unlink(missing_ok=True)
+            path.with_name(one.name + JOURNAL).unlink(missing_ok=True)
+        if room.remove:
+            durable.sync_folder(self._blobs)
+            durable.sync_folder(self._partial)
+        return room
+
+    def _held(self) -> list[Held]:
+        """Return every blob, and every partial file together with its journal."""
+        found: dict[tuple[str, bool], Held] = {}
+        for folder in (self._blobs, self._partial):
+            for path in folder.iterdir():
+                with suppress(FileNotFoundError):
+                    status = path.stat()
+                    key = path.name.removesuffix(JOURNAL), folder == self._partial
+                    held = found.get(key, Held(key[0], 0, 0.0, key[1]))
+                    used = max(held.used, status.st_mtime)
+                    found[key] = Held(key[0], held.size + status.st_size, used, key[1])
+        return list(found.values())
+
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self._root).free
+
+    def _no_space(self, room: Room, needed: int, subject: str) -> NoSpaceError:
+        return NoSpaceError(
+            f"{subject} needs {needed} more bytes; the store holds {room.held} of at most "
+            f"{self._cap_bytes}; {self._free_bytes()} are free on the disk of {self._root}, of "
+            f"which {self._floor_free_bytes} must stay free; {room.removable} could be removed, "
+            "which is not enough",
+            remedy="Free space on the device, or deploy fewer or smaller modules to it. "
+            "'store_mb' and 'min_free_mb' in device.json set the limits.",
+        )
 
     def partial_bytes(self, digest: Digest) -> int:
         """Return how much of a blob was fetched before and can be gone on from."""
@@ -165,88 +208,3 @@ class BlobStore:
 
     def _partial_path(self, digest: Digest) -> Path:
         return self._partial / check_digest(digest).removeprefix("sha256:")
-
-
-class Partial:
-    """A blob on its way in: bytes go in at the end, and ``commit`` makes a blob of them.
-
-    Leaving the ``with`` block without a commit keeps the bytes, so that a later attempt goes on
-    from there.
-
-    Attributes:
-        offset: Bytes that are here; the next one written is at this place of the blob.
-    """
-
-    def __init__(self, path: Path, target: Path, digest: Digest, size: int) -> None:
-        self._path = path
-        self._target = target
-        self._digest = digest
-        self._size = size
-        self._file = path.open("a+b")
-        self._hasher = hashlib.sha256()
-        self.offset = 0
-        self._file.seek(0)
-        while piece := self._file.read(CHUNK_BYTES):
-            self._hasher.update(piece)
-            self.offset += len(piece)
-        if self.offset > size:
-            self.restart()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
-
-    def restart(self) -> None:
-        """Throw away what is here and begin with the first byte."""
-        self._file.truncate(0)
-        self._hasher = hashlib.sha256()
-        self.offset = 0
-
-    def write(self, piece: bytes) -> None:
-        """Add bytes at the end.
-
-        Raises:
-            DigestError: They are more than the blob has; all of it is thrown away.
-            NoSpaceError: The disk takes no more.
-        """
-        if self.offset + len(piece) > self._size:
-            self._throw_away()
-            raise DigestError(f"{self._digest} has {self._size} bytes, and more were sent")
-        try:
-            self._file.write(piece)
-            self._file.flush()
-        except OSError as error:
-            raise NoSpaceError(
-                f"the disk took {self.offset} of {self._size} bytes of {self._digest}: {error}",
-                remedy="Free space on the device, and see that its disk can be written to.",
-            ) from error
-        self._hasher.update(piece)
-        self.offset += len(piece)
-
-    def commit(self) -> None:
-        """Make the bytes a blob of the store, if they are the ones that its digest names.
-
-        Raises:
-            DigestError: They are not; all of them are thrown away.
-        """
-        found = f"sha256:{self._hasher.hexdigest()}"
-        if self.offset != self._size or found != self._digest:
-            self._throw_away()
-            raise DigestError(
-                f"{self._digest} was expected with {self._size} bytes; "
-                f"what came has {self.offset} and is {found}",
-                remedy="Build and push the module again; something on the way changes its bytes.",
-            )
-        os.fsync(self._file.fileno())
-        durable.move(self._path, self._target)
-
-    def _throw_away(self) -> None:
-        self.restart()
-        self._path.unlink(missing_ok=True)

@@ -34,7 +34,14 @@ from skerry_agent.executor import Executor
 from skerry_agent.reconciling.jobs import Jobs
 from skerry_agent.reconciling.memory import Committed, Memory
 from skerry_contract.desired import Desired, ModuleSpec, write_time
-from skerry_contract.errors import ConflictError, ExpiredError, GoldenError, ProbeError, SkerryError
+from skerry_contract.errors import (
+    ConflictError,
+    ExpiredError,
+    GoldenError,
+    NetworkError,
+    ProbeError,
+    SkerryError,
+)
 from skerry_contract.manifest import Probe
 from skerry_contract.messages import (
     BadRevision,
@@ -89,7 +96,10 @@ class Reconciler:
     def want(self, desired: Desired) -> None:
         """Work towards another desired document from now on."""
         self._desired = desired
-        self._executor.begin(spec.digest for spec in desired.modules.values())
+        self._executor.begin(
+            [spec.digest for spec in desired.modules.values()],
+            keep=[spec.digest for spec in self.committed.modules.values()],
+        )
         self._pauses.passed(BLOBS)
         self._pull_problem = None
         specs = self._specs()
@@ -337,7 +347,13 @@ class Reconciler:
         if error is None:
             self._pauses.passed(BLOBS)
             return
-        pause_s = self._pauses.failed(BLOBS, time.monotonic())
+        now = time.monotonic()
+        if isinstance(error, NetworkError) and error.advanced:
+            self._pauses.passed(BLOBS)
+        pause_s = self._pauses.failed(BLOBS, now)
+        if isinstance(error, NetworkError) and error.retry_after_s > pause_s:
+            pause_s = error.retry_after_s
+            self._pauses.rest(BLOBS, now + pause_s)
         log.warning("pull: %s; next try in %.1f s", error, pause_s)
 
     def _discarded(self, error: SkerryError | None) -> None:

@@ -1,26 +1,22 @@
 """``skerry deployment``: push manifests, watch them roll out, withdraw them."""
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from skerry.answers import Deployment, DeviceProgress
-from skerry.api import Api
+from skerry.answers import Deployment
 from skerry.commands.arguments import NAME_OR_REFERENCE, REFERENCE
 from skerry.commands.device import failure_text
 from skerry.output import Output, count_text, facts
+from skerry.rollout import follow
 from skerry.session import FAILED, Session, with_session
-from skerry_contract.errors import DeadlineError, ManifestError
+from skerry_contract.errors import ManifestError
 from skerry_contract.names import Reference
 
 MAX_MANIFEST_BYTES = 1024 * 1024
-POLL_S = 1.0
-SETTLED = frozenset({"committed", "refused", "superseded"})
-"""Phases that a device does not leave by itself."""
 
 
 @click.group()
@@ -67,8 +63,10 @@ def show(session: Session, which: tuple[str, int | None], timeout: float, *, wat
     """
     found = session.api.deployment(*which)
     if watch:
-        deadline = time.monotonic() + timeout
-        found = follow(session.api, found, session.output.note, lambda: time.monotonic() > deadline)
+        api = session.api
+        found = follow(
+            found, lambda one: api.deployment(one.name, one.version), session.output.note, timeout
+        )
     session.output.result(found, *_describe(session.output, found))
     if watch and any(one.phase != "committed" for one in found.devices):
         raise click.exceptions.Exit(FAILED)
@@ -99,42 +97,10 @@ def read_manifest(file: Path) -> bytes:
     return data
 
 
-def follow(
-    api: Api, found: Deployment, say: Callable[[str], None], late: Callable[[], bool]
-) -> Deployment:
-    """Return a deployment once every device has taken or refused it; tell of each change.
-
-    Raises:
-        DeadlineError: It is ``late``; the text names the devices that are not there yet.
-    """
-    told: dict[str, str] = {}
-    while True:
-        for one in found.devices:
-            if told.get(one.device) != one.phase:
-                told[one.device] = one.phase
-                say(f"{one.device}: {one.phase}")
-        waiting = [one for one in found.devices if one.phase not in SETTLED]
-        if not waiting:
-            return found
-        if late():
-            raise _late(found, waiting)
-        time.sleep(POLL_S)
-        found = api.deployment(found.name, found.version)
-
-
 def summary(found: Deployment) -> str:
     """Return how many devices are in which phase: ``2 committed, 1 pulling``."""
     phases = [one.phase for one in found.devices]
     return ", ".join(f"{phases.count(phase)} {phase}" for phase in sorted(set(phases)))
-
-
-def _late(found: Deployment, waiting: list[DeviceProgress]) -> DeadlineError:
-    names = ", ".join(f"{one.device} ({one.phase}, {one.presence})" for one in waiting[:10])
-    where = count_text(len(waiting), "device")
-    return DeadlineError(
-        f"{found.name}:{found.version} is not settled in time on {where}: {names}",
-        remedy="It stays wanted. See 'skerry device show', or wait longer with --timeout.",
-    )
 
 
 def _describe(output: Output, found: Deployment) -> Iterator[Any]:

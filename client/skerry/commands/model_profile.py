@@ -1,28 +1,23 @@
 """``skerry model profile``: what a scorer needs, measured in a device's limits."""
 
-import hashlib
-import os
-import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from skerry.commands.arguments import MODEL
-from skerry.convert.families import find_uv, run_installer
 from skerry.durable import write_file
+from skerry.inference import InferenceConfig
 from skerry.profile import requests, scorer
 from skerry.profile.limits import hold
 from skerry.profile.plot import svg
 from skerry.profile.report import Measurements, document, percentile, recommended_cpu
-from skerry.profile.run import Job, measure
+from skerry.profile.run import Job, measure, python_for
 from skerry.profile.scorer import Scorer
 from skerry.session import Session, with_session
-from skerry.upload import download
 from skerry_contract.errors import ScorerError
-from skerry_contract.names import ModelReference, parse_model_reference
+from skerry_contract.names import parse_model_reference
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 COLUMNS = (
@@ -46,7 +41,7 @@ COLUMNS = (
 @click.argument(
     "folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
-@click.option("--ic", "inference_config", type=_FILE, help="An inference configuration, as JSON.")
+@click.option("--ic", "inference_config", type=_FILE, help="An inference configuration, as a file.")
 @click.option(
     "-m",
     "--model",
@@ -100,13 +95,13 @@ def profile(session: Session, /, folder: Path | None, **options: Any) -> None:
     what = (
         scorer.from_folder(folder)
         if folder
-        else scorer.from_inference_config(options["inference_config"])
+        else scorer.from_source(InferenceConfig.from_file(options["inference_config"]).resolve())
     )
     bodies = requests.read(options["data"]) if options["data"] else requests.golden(what.folder)
     with tempfile.TemporaryDirectory(prefix="skerry-profile-") as place:
         job = Job(
             what,
-            options["python"] or _environment(session, what),
+            options["python"] or python_for(what, session.output.note),
             _models(session, what, options, Path(place, "models")),
             bodies,
             options["queries"],
@@ -136,42 +131,11 @@ def _models(session: Session, what: Scorer, options: dict[str, Any], target: Pat
     """Return the folder of the models, as AZUREML_MODEL_DIR names it in a module."""
     if options["model_dir"]:
         return Path(options["model_dir"]).resolve()
-    wanted: Sequence[ModelReference] = options["models"] or [
-        parse_model_reference(m) for m in what.models
-    ]
+    wanted = options["models"] or [parse_model_reference(m) for m in what.models]
+    if wanted:
+        return scorer.model_folder(session.api, wanted, target)
     target.mkdir()
-    folders = []
-    for which in wanted:
-        found = session.api.model(which)
-        folder = target / found.name / str(found.version)
-        folders.append(folder)
-        folder.parent.mkdir(exist_ok=True)
-        download(session.api, found.files, folder, force=False, on_bytes=lambda _count: None)
-    return folders[0] if len(folders) == 1 else target
-
-
-def _environment(session: Session, what: Scorer) -> Path:
-    """Return the interpreter of an environment with what a scorer asks for, made once and kept."""
-    needs = what.requirements
-    if not needs.lines:
-        return Path(sys.executable)
-    for text in needs.notes:
-        session.output.note(text)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    told = "\n".join((sys.version, *needs.lines, *needs.indexes))
-    made = Path(base, "skerry", "scorers", hashlib.sha256(told.encode()).hexdigest()[:16])
-    if not (made / "done").exists():
-        session.output.note(f"making the scorer's environment in {made}: once")
-        made.parent.mkdir(parents=True, exist_ok=True)
-        python = str(made / "bin" / "python")
-        uv = find_uv()
-        run_installer(
-            [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(made)], "it"
-        )
-        install = [uv, "pip", "install", "--quiet", "--only-binary", ":all:", "--python", python]
-        run_installer([*install, *needs.indexes, *needs.lines], "the scorer's environment")
-        write_file(made / "done", b"")
-    return made / "bin" / "python"
+    return target
 
 
 def _draw(what: Scorer, runs: list[Measurements], target: Path | None) -> None:

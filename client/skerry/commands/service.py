@@ -83,5 +83,5 @@ def reload(session: Session, name: str) -> None:
 @with_session
 def delete(session: Session, name: str) -> None:
     """End a service and forget it."""
-    LocalWebservice(None, name).delete()
+    LocalWebservice(None, name, must_exist=False).delete()
     session.output.result({"deleted": name}, f"{name} is deleted")

@@ -46,6 +46,22 @@ from skerry_contract.errors import NotFoundError, RuntimeFailedError
     help="File with its password; SKERRY_DATABASE_PASSWORD does too.",
 )
 @click.option(
+    "--blobs",
+    metavar="URL",
+    help="Bucket for the blobs, such as s3://skerry/blobs.  [default: a folder in --data]",
+)
+@click.option(
+    "--s3-endpoint",
+    metavar="URL",
+    help="Object store that has the bucket, such as https://s3.example.org.  [default: AWS]",
+)
+@click.option("--s3-region", help="Region to sign requests for.  [default: us-east-1]")
+@click.option(
+    "--s3-credentials-file",
+    type=click.Path(dir_okay=False),
+    help="File with its keys; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY do too.",
+)
+@click.option(
     "--tls/--no-tls", default=None, help="Whether API and broker speak TLS.  [default: no]"
 )
 @click.option("--fleet", type=DEVICE, help="Id of the fleet.  [default: home]")

@@ -109,7 +109,8 @@ def _install(family: str, lock: Path, folder: Path, python: str) -> list[list[st
         # its processor come from; the index's own build of PyTorch brings 3 GB of CUDA.
         return [
             [uv, "venv", "--quiet", "--seed", "--python", python, str(folder)],
-            [inside, "-m", "pip", "install", "--quiet", "--requirement", str(lock)],
+            # -I: what PYTHONPATH has would count as installed, and the converter does not see it.
+            [inside, "-I", "-m", "pip", "install", "--quiet", "--requirement", str(lock)],
         ]
     install = [uv, "pip", "install", "--quiet", "--python", inside, "--require-hashes"]
     return [

@@ -35,7 +35,7 @@ home=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd -P)
 for python in "${SKERRY_PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11; do
     if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
         export PYTHONPATH="$home/lib" PYTHONSAFEPATH=1 PYTHONNOUSERSITE=1
-        exec "$python" -m skerry_agent "$command" --home "$home" "$@"
+        exec "$python" "$home/lib/skerry_agent/launcher.py" "$command" --home "$home" "$@"
     fi
 done
 echo "run.sh: the agent needs Python 3.11 or later; set SKERRY_PYTHON to where it is" >&2
@@ -148,6 +148,8 @@ def _renew(made: Path, target: Path) -> None:
             entry.replace(target / entry.name)
         if not encrypted:
             (target / "ca.pem").unlink(missing_ok=True)
+        # What is flashed runs, and no release that came before it.
+        (target / "state" / "agent" / "slots.json").unlink(missing_ok=True)
         sync_folder(target)
     finally:
         shutil.rmtree(old, ignore_errors=True)

@@ -2,11 +2,10 @@
 
 import gzip
 import hashlib
-import io
-import tarfile
 from pathlib import Path
 
 from skerry.durable import check_writable, write_file
+from skerry.flash import archive
 from skerry.flash.folder import read_owner
 from skerry_contract import __version__
 from skerry_contract.errors import ConflictError, NotFoundError
@@ -65,16 +64,7 @@ def make(folder: Path, file: Path) -> None:
 
 def pack(folder: Path) -> bytes:
     """Return ``folder`` and the service's unit as a tar.gz, the same bytes for the same content."""
-    packed = io.BytesIO()
-    # Not tarfile's own gzip: it would write the time into the header.
-    with (
-        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-    ):
-        for path in sorted(folder.rglob("*")):
-            tar.add(path, path.relative_to(folder).as_posix(), recursive=False, filter=_plain)
-        tar.add(_HERE / _UNIT, _UNIT, filter=_plain)
-    return packed.getvalue()
+    return gzip.compress(archive.packed(folder, {_UNIT: _HERE / _UNIT}), mtime=0)
 
 
 def _with_start(script: str) -> bytes:
@@ -84,13 +74,6 @@ def _with_start(script: str) -> bytes:
         if len(head) == len(script.encode()) - 7 + digits:
             return head
     raise AssertionError("the script is longer than a script can be")
-
-
-def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = ""
-    entry.mtime = 0
-    return entry
 
 
 def _code_digest(lib: Path) -> str:

@@ -91,6 +91,8 @@ install_identity() {
         mv "$home/.$name.new" "$home/$name"
     done
     ln -sfn /opt/skerry/current/lib "$home/lib"
+    # What is installed runs, and no release that came before it.
+    rm -f "$home/state/agent/slots.json"
 }
 
 install_service() {

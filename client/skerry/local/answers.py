@@ -44,7 +44,7 @@ def read_failure(run_dir: Path) -> Failure | None:
 
 
 def _ask(run_dir: Path, path: str, timeout_s: float) -> dict[str, Any]:
-    connection = _SocketConnection(run_dir, timeout_s)
+    connection = HostConnection(run_dir, timeout_s)
     try:
         connection.request("GET", path)
         found = json.loads(connection.getresponse().read(_ANSWER_BYTES))
@@ -53,12 +53,20 @@ def _ask(run_dir: Path, path: str, timeout_s: float) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-class _SocketConnection(http.client.HTTPConnection):
+class HostConnection(http.client.HTTPConnection):
+    """HTTP over a host's socket, however long its path.
+
+    Args:
+        run_dir: The host's run folder.
+        timeout_s: Seconds that each wait may take.
+    """
+
     def __init__(self, run_dir: Path, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
         self._run_dir = run_dir
 
     def connect(self) -> None:
+        """Connect to the socket."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         # A socket's path has at most 107 bytes; the folder's descriptor makes any path short.

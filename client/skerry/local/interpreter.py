@@ -80,6 +80,20 @@ def provide(wanted: Requirements, cache: Path, progress: Progress) -> Path:
     return home / "bin" / "python"
 
 
+def own_python(given: str) -> Path:
+    """Return the program of the Python that an environment's author looks after.
+
+    Raises:
+        RuntimeFailedError: There is none.
+    """
+    found = shutil.which(given)
+    if found is None:
+        raise RuntimeFailedError(
+            f"there is no program {given}", remedy="interpreter_path names a Python."
+        )
+    return Path(found).absolute()  # resolve() would leave a virtual environment
+
+
 def _is_met(line: str, installed: Mapping[str, str]) -> bool:
     try:
         wanted = Requirement(line.split(" --hash=", 1)[0])

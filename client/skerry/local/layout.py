@@ -21,6 +21,8 @@ from skerry_contract.errors import RuntimeFailedError
 
 MODELS = "azureml-models"
 """Folder of the models, called as in a module."""
+CONTAINER = "in-a-container"
+"""File in the run folder of a host that runs in one."""
 _LEFT_OUT = ("__pycache__", "*.pyc", ".git", ".hg", ".svn", ".venv", MODELS)
 
 
@@ -73,6 +75,8 @@ class Layout:
             shutil.rmtree(folder, ignore_errors=True)
         run_dir.mkdir(parents=True)
         models.mkdir(parents=True)
+        if record.image:
+            (run_dir / CONTAINER).touch()
         _copy(Path(record.source), record.files, code)
         for place, source in record.models.items():
             link = models / place
@@ -81,7 +85,7 @@ class Layout:
         host = self.folder / "host" / "skerry_scorer"
         host.parent.mkdir(exist_ok=True)
         host.unlink(missing_ok=True)
-        host.symlink_to(_scorer_host())
+        host.symlink_to(scorer_host())
 
     def leftovers(self, kept: int | None) -> Iterator[Path]:
         """Yield the folders of every generation but ``kept``."""
@@ -119,8 +123,12 @@ def _copy(source: Path, files: tuple[str, ...], target: Path) -> None:
         shutil.copyfile(source / name, place)
 
 
-def _scorer_host() -> Path:
-    """Return the folder of the scorer host's package, which is never imported here."""
+def scorer_host() -> Path:
+    """Return the folder of the scorer host's package, which is never imported here.
+
+    Raises:
+        RuntimeFailedError: It is not installed.
+    """
     found = importlib.util.find_spec("skerry_scorer")
     if found is None or found.origin is None:
         raise RuntimeFailedError(

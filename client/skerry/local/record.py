@@ -24,6 +24,7 @@ class Record:
         references: The models as people write them, such as ``sentiment:1``.
         files: Paths in ``source`` that belong to it; empty for all of them.
         env: Environment variables of the environment's own.
+        image: Image that the host runs in a container of; empty for a plain process.
         generation: Which code and run folder count.
         created: When it was deployed, in seconds since 1970.
     """
@@ -37,6 +38,7 @@ class Record:
     references: Annotated[tuple[str, ...], Size(0, 100)] = ()
     files: Annotated[tuple[str, ...], Size(0, 10_000)] = ()
     env: Annotated[Mapping[str, str], Size(0, 1000)] = field(default_factory=dict)
+    image: str = ""
     generation: int = 0
     created: float = 0.0
 

@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from skerry.docker_engine import DockerEngine
 from skerry.durable import write_file
-from skerry.local import processes
+from skerry.local import container, processes
 from skerry.local.answers import Failure, is_ready, read_failure
-from skerry.local.layout import Layout
+from skerry.local.layout import CONTAINER, Layout
 from skerry.local.logs import Follower, last_lines, trim
 from skerry.local.ports import check_port
 from skerry.local.processes import HostProcess
@@ -225,12 +226,16 @@ class LocalService:
         found = read_failure(self._at.run_dir(record.generation))
         told = found or Failure("the scorer host has ended", self.last_lines(_TAIL_LINES))
         # Paths as the script's author knows them, not as it was copied.
-        code = f"{self._at.code(record.generation)}{os.sep}"
-        return replace(told, detail=told.detail.replace(code, f"{record.source}{os.sep}"))
+        code = container.APP_ROOT if record.image else str(self._at.code(record.generation))
+        detail = told.detail.replace(f"{code}{os.sep}", f"{record.source}{os.sep}")
+        return replace(told, detail=detail)
 
     def _start(self, record: Record) -> None:
         trim(self._at.log)
         command = [record.python, "-m", "skerry_scorer"]
+        if record.image:
+            container.make_room(self._at, record)
+            command = container.command(DockerEngine.here(), self._at, record)
         processes.start(command, self._at.environment(record, os.environ), self._at.log)
 
     def _end_all(self, *, but: int | None = None) -> None:
@@ -240,6 +245,8 @@ class LocalService:
             if process.run_dir != kept:
                 processes.stop(process)
         for folder in self._at.leftovers(but):
+            if (folder / CONTAINER).exists():
+                container.remove(self._at, int(folder.name))
             shutil.rmtree(folder, ignore_errors=True)
 
     def _process(self, generation: int) -> HostProcess | None:

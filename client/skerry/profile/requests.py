@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,22 @@ def read(path: Path) -> list[Body]:
     if not found:
         raise ScorerError(f"{path} holds no request bodies", remedy=_REMEDY)
     return found
+
+
+def texts(given: Sequence[str | bytes]) -> list[Body]:
+    """Return the bodies that a caller has at hand: texts are JSON, bytes as they are.
+
+    Raises:
+        ScorerError: There are none.
+    """
+    if not given:
+        raise ScorerError("there are no request bodies to profile with", remedy=_REMEDY)
+    return [
+        Body(f"input {n}", one.encode(), "application/json")
+        if isinstance(one, str)
+        else Body(f"input {n}", one, "application/octet-stream")
+        for n, one in enumerate(given, start=1)
+    ]
 
 
 def golden(folder: Path) -> list[Body]:

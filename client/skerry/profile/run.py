@@ -1,11 +1,9 @@
 """One run: start a scorer in its limits, ask it, watch what it takes, end it."""
 
 import http.client
-import importlib.util
 import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,11 +13,15 @@ from pathlib import Path
 
 from skerry import procfs
 from skerry.children import Child
+from skerry.local.answers import HostConnection, read_failure
+from skerry.local.interpreter import own_python, provide
+from skerry.local.layout import scorer_host
+from skerry.local.places import Places
 from skerry.profile.limits import Holder
 from skerry.profile.report import Measurements, Moment
 from skerry.profile.requests import Body
 from skerry.profile.scorer import Scorer
-from skerry_contract.errors import DeadlineError, InitFailedError, NotFoundError, RuntimeFailedError
+from skerry_contract.errors import DeadlineError, InitFailedError, RuntimeFailedError
 
 LOOK_S = 0.1
 """Seconds between two looks at the memory."""
@@ -89,6 +91,24 @@ def measure(
     )
 
 
+def python_for(scorer: Scorer, say: Callable[[str], object]) -> Path:
+    """Return a Python that has what a scorer asks for; one that is made is kept.
+
+    Args:
+        scorer: The scorer.
+        say: Is told what takes time, and what was left out.
+
+    Raises:
+        EnvironmentFileError: There is no set of packages that satisfies it.
+        RuntimeFailedError: Its author's Python is not there, or uv is missing.
+    """
+    for note in scorer.requirements.notes:
+        say(note)
+    if scorer.python is not None:
+        return own_python(scorer.python)
+    return provide(scorer.requirements, Places.standard().environments, say)
+
+
 class Watch:
     """Looks at a process from time to time, in a thread of its own.
 
@@ -154,8 +174,9 @@ def _start(job: Job, folder: Path) -> Child:
         ["/bin/sh", "-c", gate, str(folder / _GATE), *command],
         log=folder / "log.txt",
         env={
+            **job.scorer.env,
             "PATH": f"{job.python.parent}:/usr/bin:/bin",
-            "PYTHONPATH": f"{_host_folder()}:{job.scorer.folder.resolve()}",
+            "PYTHONPATH": f"{scorer_host().parent}:{job.scorer.folder.resolve()}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "HOME": str(folder),
             "LANG": "C.UTF-8",
@@ -165,14 +186,6 @@ def _start(job: Job, folder: Path) -> Child:
             "SKERRY_RUN_DIR": str(folder),
         },
     )
-
-
-def _host_folder() -> Path:
-    spec = importlib.util.find_spec("skerry_scorer")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    if not places:
-        raise NotFoundError("the package skerry_scorer is not installed here")
-    return Path(places[0]).parent
 
 
 def _wait(child: Child, folder: Path, start_s: float, watch: Watch) -> None:
@@ -197,11 +210,8 @@ def _check(child: Child, folder: Path, watch: Watch) -> None:
     status = child.ended()
     if status is None:
         return
-    try:
-        told = json.loads((folder / "failure.json").read_bytes())
-        raise InitFailedError(str(told["text"]), detail=str(told["detail"]))
-    except (OSError, ValueError, KeyError):
-        pass
+    if told := read_failure(folder):
+        raise InitFailedError(told.text, detail=told.detail)
     if watch.too_much or status == -signal.SIGKILL:
         text = "the scorer needs more memory than the limit"
         raise RuntimeFailedError(text, remedy="Raise --memory-gb.", detail=child.last_lines())
@@ -250,25 +260,8 @@ class _Reply:
     body: bytes
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over the host's socket, however long its path."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__("localhost", timeout=REQUEST_S)
-        self._folder = folder
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(REQUEST_S)
-        place = os.open(self._folder, os.O_PATH)
-        try:
-            self.sock.connect(f"/proc/self/fd/{place}/host.sock")
-        finally:
-            os.close(place)
-
-
 def _request(folder: Path, method: str, path: str, body: Body | None = None) -> _Reply:
-    connection = _UnixConnection(folder)
+    connection = HostConnection(folder, REQUEST_S)
     try:
         headers = {"Content-Type": body.content_type} if body else {}
         connection.request(method, path, body.data if body else None, headers)

@@ -1,18 +1,19 @@
 """What to profile: a module's folder, or the entry script that an inference configuration names."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from skerry import recipe as recipes
+from skerry.api import Api
+from skerry.conda_dependencies import CondaDependencies
+from skerry.inference import Source
 from skerry.recipe import RECIPE, Recipe
+from skerry.upload import download
 from skerry_contract import environment
 from skerry_contract.environment import Requirements
-from skerry_contract.errors import EnvironmentFileError, ManifestError, ScorerError
+from skerry_contract.errors import EnvironmentFileError
+from skerry_contract.names import ModelReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,16 @@ class Scorer:
         entry_script: Its path in ``folder``.
         models: The models that its recipe names, as ``name:version``.
         requirements: Packages that it needs.
+        env: Environment variables of its own.
+        python: The Python that its author looks after; None if its packages are to be installed.
     """
 
     folder: Path
     entry_script: str
     models: tuple[str, ...]
     requirements: Requirements
+    env: Mapping[str, str] = field(default_factory=dict)
+    python: str | None = None
 
 
 def from_folder(folder: Path) -> Scorer:
@@ -46,41 +51,37 @@ def from_folder(folder: Path) -> Scorer:
     return Scorer(folder, recipe.entry_script, recipe.models, needs)
 
 
-def from_inference_config(file: Path) -> Scorer:
-    """Return the scorer that an inference configuration (JSON, as of Azure ML) names.
+def from_source(source: Source) -> Scorer:
+    """Return the scorer that an inference configuration comes to."""
+    return Scorer(
+        source.folder, source.entry_script, (), source.requirements, source.env, source.python
+    )
+
+
+def model_folder(api: Api, models: Sequence[ModelReference], target: Path) -> Path:
+    """Fetch models below ``target``; return what AZUREML_MODEL_DIR would name in a module.
 
     Raises:
-        ManifestError: It cannot be read, or names no entry script.
-        ScorerError: The entry script is not there.
-        EnvironmentFileError: Its environment cannot be read.
+        NotFoundError: One is not registered.
+        DigestError: What came is not what was promised.
     """
-    try:
-        told = json.loads(file.read_text("utf-8"))
-        entry_script = str(told["entryScript"])
-        folder = (file.parent / (told.get("sourceDirectory") or ".")).resolve()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ManifestError(
-            f"is no inference configuration: {error!r}", subject=str(file)
-        ) from error
-    if not (folder / entry_script).is_file():
-        raise ScorerError(f"{folder} has no {entry_script}", remedy="entryScript names it.")
-    return Scorer(folder, entry_script, (), _configured(told, folder, file))
-
-
-def _configured(told: Mapping[str, Any], folder: Path, file: Path) -> Requirements:
-    if conda := told.get("condaFile"):
-        return _file(folder / conda)
-    python = (told.get("environment") or {}).get("python") or {}
-    inline = python.get("condaDependencies")
-    return environment.from_conda(str(file), inline) if inline else Requirements()
+    target.mkdir()
+    folders = []
+    for which in models:
+        found = api.model(which)
+        folder = target / found.name / str(found.version)
+        folders.append(folder)
+        folder.parent.mkdir(exist_ok=True)
+        download(api, found.files, folder, force=False, on_bytes=lambda _count: None)
+    return folders[0] if len(folders) == 1 else target
 
 
 def _file(path: Path) -> Requirements:
+    if path.suffix in {".yml", ".yaml"}:
+        return CondaDependencies(path).requirements()
     try:
         text = path.read_text("utf-8")
-        if path.suffix in {".yml", ".yaml"}:
-            return environment.from_conda(path.name, yaml.safe_load(text))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise EnvironmentFileError(f"{path} cannot be read: {error}") from error
     if path.name == "pyproject.toml":
         return environment.from_pyproject(path.name, text)

@@ -61,7 +61,7 @@ def healthz(services: Use) -> Response:
     """Tell whether database, blobs, disk and broker answer; no token needed."""
     checks = {
         "database": lambda: _database_answers(services),
-        "blobs": services.blobs.answers,
+        services.blobs.place: services.blobs.answers,
         "disk": services.disk_has_room,
         "broker": services.broker_answers,
     }

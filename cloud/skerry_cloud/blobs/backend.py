@@ -53,7 +53,12 @@ class Backend(Protocol):
     """Where the bytes of blobs lie; its methods may be called from any thread.
 
     All of them raise ObjectStoreError where the place is elsewhere and does not answer.
+
+    Attributes:
+        place: What it is called when it does not answer.
     """
+
+    place: str
 
     def find(self, digest: Digest) -> int | None:
         """Return the length of a blob in bytes, or None if it is not here."""
@@ -115,6 +120,10 @@ class Backend(Protocol):
 
     def answers(self) -> bool:
         """Tell whether blobs can be read and written at this moment."""
+        ...
+
+    def close(self) -> None:
+        """Let go of whatever is held open."""
         ...
 
 

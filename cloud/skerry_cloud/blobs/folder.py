@@ -25,6 +25,8 @@ class FolderBackend:
         root: The folder.
     """
 
+    place = "blobs"
+
     def __init__(self, root: Path) -> None:
         self._root = root
         # Who was told that a blob is here can count on it: no sweep is between look and touch.
@@ -127,6 +129,9 @@ class FolderBackend:
     def answers(self) -> bool:
         """Tell whether the folder can be written."""
         return os.access(self._root, os.W_OK)
+
+    def close(self) -> None:
+        """Do nothing: no file is held open."""
 
 
 def pieces_of(file: BinaryIO, first: int, size: int) -> Iterator[bytes]:

@@ -74,6 +74,11 @@ class BlobStore:
         for leftover in self._writing.iterdir():
             _remove_if_abandoned(leftover)
 
+    @property
+    def place(self) -> str:
+        """What the place of the blobs is called when it does not answer."""
+        return self._backend.place
+
     def has(self, digest: str) -> bool:
         """Return whether the blob is here, whole; asking counts as use."""
         return self._backend.use(Digest(check_digest(digest)))
@@ -206,6 +211,10 @@ class BlobStore:
     def answers(self) -> bool:
         """Tell whether blobs can be read and written at this moment."""
         return self._backend.answers()
+
+    def close(self) -> None:
+        """Let go of whatever is held open."""
+        self._backend.close()
 
     def _keep(self, file: BinaryIO, temporary: Path, blob: Blob, expected: Digest | None) -> None:
         if expected is not None and blob.digest != expected:

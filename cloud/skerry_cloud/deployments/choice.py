@@ -4,8 +4,8 @@ import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from skerry_cloud.registry.modules import Module
-from skerry_contract.desired import ModuleSpec
+from skerry_cloud.registry.modules import Image, Module
+from skerry_contract.desired import AgentSpec, ModuleSpec
 from skerry_contract.errors import NotFoundError
 from skerry_contract.manifest import Manifest
 
@@ -60,16 +60,35 @@ def specs(
     """
     found = {}
     for name, wanted in manifest.modules.items():
-        module = modules[wanted.image]
-        image = module.images.get(platform)
-        if image is None:
-            raise NotFoundError(
-                f"module {wanted.image} has no image for {platform}, which {device} is; "
-                f"it has {', '.join(sorted(module.images))}",
-                remedy=f"Build it with --platform {platform}.",
-            )
+        image = _image(wanted.image, modules, device, platform)
         found[name] = ModuleSpec(wanted.image, image.digest, image.size, wanted.run)
     return found
+
+
+def agent_spec(
+    manifest: Manifest, modules: Mapping[str, Module], *, device: str, platform: str
+) -> AgentSpec | None:
+    """Return which agent a device of ``platform`` runs under ``manifest``, if that says so.
+
+    Raises:
+        NotFoundError: There is no such agent for the platform.
+    """
+    if manifest.agent is None:
+        return None
+    image = _image(manifest.agent, modules, device, platform)
+    return AgentSpec(manifest.agent, image.digest, image.size)
+
+
+def _image(reference: str, modules: Mapping[str, Module], device: str, platform: str) -> Image:
+    module = modules[reference]
+    image = module.images.get(platform)
+    if image is None:
+        raise NotFoundError(
+            f"module {reference} has no image for {platform}, which {device} is; "
+            f"it has {', '.join(sorted(module.images))}",
+            remedy=f"Build it with --platform {platform}.",
+        )
+    return image
 
 
 def host_platform() -> str:

@@ -18,14 +18,14 @@ from skerry_cloud.database import (
     put,
 )
 from skerry_cloud.deployments import manifest_file
-from skerry_cloud.deployments.choice import Candidate, current, specs
+from skerry_cloud.deployments.choice import Candidate, agent_spec, current, specs
 from skerry_cloud.deployments.policy import check_code_in_models
 from skerry_cloud.fleet.devices import Device, list_devices, require_devices
 from skerry_cloud.fleet.messages import latest
 from skerry_cloud.registry.modules import Module, find_module
 from skerry_cloud.trust import Director
 from skerry_contract import shape
-from skerry_contract.desired import Desired, ModuleSpec
+from skerry_contract.desired import AgentSpec, Desired, ModuleSpec
 from skerry_contract.errors import NotFoundError
 from skerry_contract.manifest import Manifest
 from skerry_contract.names import Reference, parse_reference
@@ -69,6 +69,23 @@ class Deployment:
     created: float
     devices: Sequence[Device]
     replaces: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """What is meant for a device; by default, nothing.
+
+    Attributes:
+        deployment: ``name:version`` of the deployment.
+        days: How long that may still be installed.
+        modules: What runs.
+        agent: What runs them.
+    """
+
+    deployment: str = ""
+    days: float = _NOTHING_DAYS
+    modules: Mapping[str, ModuleSpec] = field(default_factory=dict)
+    agent: AgentSpec | None = None
 
 
 class Deployments:
@@ -237,37 +254,42 @@ class Deployments:
             stands = _stands(connection, device)
             if stands == (deployment, platform if deployment else stands[1]):
                 continue
-            wanted: dict[str, ModuleSpec] = {}
-            days = _NOTHING_DAYS
+            meant = Meant()
             if chosen:
                 key = (chosen.name, chosen.version)
                 if key not in manifests:
                     manifest = _manifest(connection, chosen)
                     manifests[key] = (manifest, _modules_of(connection, manifest))
                 manifest, modules = manifests[key]
-                wanted = specs(manifest, modules, device=device, platform=platform)
-                days = manifest.expires_days
-            self._sign(connection, device, platform, (deployment, days, wanted))
+                meant = Meant(
+                    deployment,
+                    manifest.expires_days,
+                    specs(manifest, modules, device=device, platform=platform),
+                    agent_spec(manifest, modules, device=device, platform=platform),
+                )
+            self._sign(connection, device, platform, meant)
             changed.append(device)
         return changed
 
-    def _sign(
-        self,
-        connection: Connection,
-        device: str,
-        platform: str,
-        meant: tuple[str, float, dict[str, ModuleSpec]],
-    ) -> None:
-        deployment, days, wanted = meant
+    def _sign(self, connection: Connection, device: str, platform: str, meant: Meant) -> None:
         now = moment(self._clock()).replace(microsecond=0)
         version = next_number(connection, "desired", device)
         # Whole seconds are all that a signature holds; rounding down could leave no time at all.
-        expires = now + timedelta(seconds=max(1, round(days * 86_400)))
-        desired = Desired(self._fleet.id, device, version, now, expires, deployment, wanted)
+        expires = now + timedelta(seconds=max(1, round(meant.days * 86_400)))
+        desired = Desired(
+            self._fleet.id,
+            device,
+            version,
+            now,
+            expires,
+            meant.deployment,
+            meant.modules,
+            meant.agent,
+        )
         row = {
             "device": device,
             "version": version,
-            "deployment": deployment,
+            "deployment": meant.deployment,
             "platform": platform,
             "document": self._director.sign(desired).decode(),
         }
@@ -297,6 +319,7 @@ def desired_document(connection: Connection, device: str) -> bytes | None:
 
 def _modules_of(connection: Connection, manifest: Manifest) -> dict[str, Module]:
     images = {module.image for module in manifest.modules.values()}
+    images |= {manifest.agent} if manifest.agent is not None else set()
     return {image: find_module(connection, parse_reference(image)) for image in sorted(images)}
 
 

@@ -280,7 +280,7 @@ def test_installing_into_an_image_and_again_keeps_the_state(
     (home / "state" / "outbox.db").write_bytes(b"precious")
     first_code = str((image / "opt/skerry/current").readlink())
     unit = (image / "etc/systemd/system/skerry-agent.service").read_text()
-    assert "ExecStart=/usr/bin/python3 -m skerry_agent run --home /var/lib/skerry" in unit
+    assert "ExecStart=/usr/bin/python3 /opt/skerry/current/lib/skerry_agent/launcher.py run" in unit
     assert "SupplementaryGroups=docker" in unit
     assert "@" not in unit
     wanted = image / "etc/systemd/system/multi-user.target.wants/skerry-agent.service"

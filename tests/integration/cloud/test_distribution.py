@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from skerry_cloud.blobs import BlobStore
+from skerry_cloud.assembly import open_blobs
 from skerry_cloud.database import Database
 from skerry_cloud.sweep import Sweep
 from support.cloud_server import CloudServer
@@ -203,12 +203,13 @@ def test_what_is_said_of_an_image_outlives_every_sweep(server: CloudServer, modu
     stray = server.upload(b"needed by nothing", "stray")["digest"]
     url = server.settings.options.database
     database = Database(url) if url else Database.in_file(data / "skerry.db")
-    blobs = BlobStore(data / "blobs")
+    blobs = open_blobs(server.settings, database)
     try:
         assert Sweep(database, blobs, grace_s=-1.0, clock=time.time)() > 0
+        assert stray not in {blob.digest for blob in blobs.stored()}
     finally:
+        blobs.close()
         database.close()
-    assert server.ask("GET", f"/v1/blobs/{stray}").status_code == 404
     manifest = server.ask("GET", f"/v2/pulled/manifests/{listed['digest']}").json()
     for part in (manifest["config"], *manifest["layers"]):
         assert server.ask("GET", f"/v2/pulled/blobs/{part['digest']}").status_code == 200

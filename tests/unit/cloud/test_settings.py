@@ -30,6 +30,11 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_
         pytest.param(
             'broker = "external"\nbroker_port = 0', {}, "has a port", id="a broker without a port"
         ),
+        pytest.param("", {"blobs": "skerry"}, "no address of a bucket", id="no bucket"),
+        pytest.param("", {"s3_endpoint": "http://s3"}, "none is named", id="no bucket there"),
+        pytest.param(
+            "", {"blobs": "s3://b-1", "s3_endpoint": "http://k:s@s3"}, "a URL", id="keys in a URL"
+        ),
     ],
 )
 def test_options_that_cannot_be_are_refused(
@@ -52,6 +57,25 @@ def test_a_server_for_others_needs_tls_and_a_name(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_only_this_machine_is_loopback(host: str, expected: object) -> None:
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("given", "path_style"),
+    [
+        ({}, False),
+        ({"s3_endpoint": "http://s3.local:9000"}, True),
+        ({"s3_endpoint": "https://s3.local", "s3_addressing": "virtual"}, False),
+        ({"s3_addressing": "path"}, True),
+    ],
+)
+def test_a_bucket_stands_in_the_path_of_an_endpoint_of_ones_own(
+    tmp_path: Path, given: dict[str, Any], *, path_style: bool
+) -> None:
+    bucket = read(tmp_path, {"blobs": "s3://skerry/blobs", **given}, {}).bucket
+    assert bucket is not None
+    assert str(bucket) == "s3://skerry/blobs"
+    assert bucket.path_style is path_style
+    assert read(tmp_path, {}, {}).bucket is None
 
 
 URL = "postgresql://skerry@db.local/skerry"

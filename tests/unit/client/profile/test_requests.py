@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from skerry.inference import InferenceConfig
 from skerry.profile import requests, scorer
-from skerry_contract.errors import ManifestError, ScorerError
+from skerry_contract.errors import ScorerError
 
 
 def test_each_line_of_json_lines_is_a_body(tmp_path: Path) -> None:
@@ -45,31 +46,31 @@ def test_a_folder_without_a_golden_set_needs_bodies(tmp_path: Path) -> None:
         requests.golden(tmp_path)
 
 
-def test_an_inference_configuration_names_script_and_environment(tmp_path: Path) -> None:
+def test_an_inference_configuration_names_script_environment_and_variables(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "score.py").write_text("")
+    (tmp_path / "source" / "score.py").write_text("def init(): ...\ndef run(data): ...\n")
     python = {"condaDependencies": {"dependencies": [{"pip": ["numpy==1.26.4"]}]}}
-    told = {"entryScript": "score.py", "sourceDirectory": "./source"}
+    environment = {"python": python, "environmentVariables": {"SITE": "porch"}}
+    told = {"entryScript": "score.py", "sourceDirectory": "./source", "environment": environment}
     file = tmp_path / "inferenceConfig.json"
-    file.write_text(json.dumps({**told, "environment": {"python": python}}))
+    file.write_text(json.dumps(told))
 
-    found = scorer.from_inference_config(file)
+    found = scorer.from_source(InferenceConfig.from_file(file).resolve())
 
     assert (found.folder, found.entry_script) == (tmp_path / "source", "score.py")
-    assert found.requirements.lines == ("numpy==1.26.4",)
+    assert (found.requirements.lines, found.env) == (("numpy==1.26.4",), {"SITE": "porch"})
 
 
-def test_an_inference_configuration_may_name_a_conda_file(tmp_path: Path) -> None:
-    (tmp_path / "score.py").write_text("")
-    (tmp_path / "env.yml").write_text("dependencies:\n- pip:\n  - joblib==1.4.2\n")
-    file = tmp_path / "ic.json"
-    file.write_text(json.dumps({"entryScript": "score.py", "condaFile": "env.yml"}))
-    assert scorer.from_inference_config(file).requirements.lines == ("joblib==1.4.2",)
-
-
-@pytest.mark.parametrize("text", ["no json", "[]", "{}"])
-def test_what_is_no_inference_configuration_is_named(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "ic.json"
-    file.write_text(text)
-    with pytest.raises(ManifestError, match=r"ic\.json"):
-        scorer.from_inference_config(file)
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("env.yml", "dependencies:\n- joblib=1.4\n"),
+        ("requirements.txt", "joblib==1.4.*\n"),
+        ("pyproject.toml", '[project]\ndependencies = ["joblib==1.4.*"]\n'),
+    ],
+)
+def test_a_folder_says_in_any_form_what_it_needs(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / "score.py").touch()
+    (tmp_path / name).write_text(text)
+    (tmp_path / "module.toml").write_text(f'environment = "{name}"\n')
+    assert scorer.from_folder(tmp_path).requirements.lines == ("joblib==1.4.*",)
