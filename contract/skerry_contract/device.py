@@ -126,6 +126,7 @@ class DeviceConfig:
         store_mb: Most the blob store may hold, in MiB.
         min_free_mb: What the blob store leaves free on its disk, in MiB.
         download: How images come onto the device.
+        metrics_port: Port of loopback on which Prometheus finds the heartbeat; 0 for none.
         reboot: Program and arguments that reboot the machine when a command asks for it; empty, and
             such commands are refused.
         data_budget: What may cross the network in a month.
@@ -149,6 +150,7 @@ class DeviceConfig:
     store_mb: Annotated[int, Range(16, 10_000_000)] = 8192
     min_free_mb: Annotated[int, Range(0, 10_000_000)] = 256
     download: Download = Download()
+    metrics_port: Annotated[int, Range(0, 65_535)] = 0
     reboot: Annotated[tuple[Annotated[str, Text(max_length=1000)], ...], Size(0, 32)] = ()
     data_budget: DataBudget = DataBudget()
     schema: Literal[1] = 1

@@ -279,6 +279,7 @@ class Health:
         metrics: Numbers by name; names are Memfault's where it has one.
         outbox: How the outbox stands.
         data: What has crossed the network this month, by cause.
+        modules: Numbers by name of each module that serves.
         schema: Version of this format.
     """
 
@@ -288,6 +289,9 @@ class Health:
     metrics: Annotated[Mapping[str, float], Size(0, 200)] = field(default_factory=dict)
     outbox: OutboxHealth = OutboxHealth()
     data: DataHealth = DataHealth()
+    modules: Annotated[Mapping[str, Annotated[Mapping[str, float], Size(0, 64)]], Size(0, 100)] = (
+        field(default_factory=dict)
+    )
     schema: Literal[1] = 1
 
 

@@ -134,6 +134,11 @@ class Uplink:
         if self._outgoing.set_state(state):
             self.wake()
 
+    @property
+    def state(self) -> DeviceState:
+        """What the device is about, as it was set last."""
+        return self._outgoing.state
+
     def answer(self, tail: str, document: Any) -> None:
         """Send a response, and again after every connect until it is settled."""
         self._outgoing.answer(tail, document)
