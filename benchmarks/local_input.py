@@ -2,9 +2,10 @@
 
     python benchmarks/local_input.py --caches FOLDER
 
-The script is a wake-word model of 80 KB with JSON in and out. Lines come from a command, files lie
-in a folder beforehand; results go over the Unix socket to the agent's own inlet and outbox, in a
-process of their own, which store and sync them before they answer.
+Three scripts with JSON in and out: an echo, a wake-word model of 80 KB that gets one window of
+30 ms, and the same model with all windows of a second. Lines come from a command, files lie in a
+folder beforehand; results go over the Unix socket to the agent's own inlet and outbox, in a process
+of their own, which store and sync them before they answer.
 """
 
 import json
@@ -15,15 +16,15 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from measure import usage
-from peers import PACKAGES, ROOT, WAKE, environments, model_folder
+from peers import ECHO, PACKAGES, ROOT, WAKE, environments, model_folder
 from results import Results
 from rig import Rig, end, note, options, rig, show
 from support.scorer_host import UnixConnection
 
-LINES, FILES = 60_000, 10_000
 SKIPPED = 0.1
 """Share of the inputs that are scored before the clock starts."""
 WITHIN_S = 120.0
@@ -52,7 +53,7 @@ LOOP = """
 import json, sys, time
 import score
 score.init()
-text, calls = sys.argv[1], 20_000
+text, calls = sys.argv[1], int(sys.argv[2])
 for _ in range(2):
     began, used = time.perf_counter(), time.process_time()
     for _ in range(calls):
@@ -68,7 +69,53 @@ for _ in range(int(sys.argv[2]) // 100):
 sys.stdout.flush()
 time.sleep(600)
 """
-TEXT = json.dumps({"features": [[(7 * i) % 256 - 128 for i in range(120)]]})
+SECOND = WAKE.replace(
+    """.reshape(1, 3, 40)
+    interpreter.set_tensor(given, features)
+    interpreter.invoke()
+    return {"probability": int(interpreter.get_tensor(returned)[0, 0]) / 255}
+""",
+    """.reshape(-1, 1, 3, 40)
+    heard = []
+    for window in features:
+        interpreter.set_tensor(given, window)
+        interpreter.invoke()
+        heard.append(int(interpreter.get_tensor(returned)[0, 0]))
+    return {"probability": max(heard) / 255}
+""",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A script and its inputs.
+
+    Attributes:
+        name: What it is called.
+        script: The text of ``score.py``.
+        text: Each of its inputs.
+        lines: How many come as lines.
+        files: How many lie in the folder.
+    """
+
+    name: str
+    script: str
+    text: str
+    lines: int
+    files: int
+
+
+def features(windows: int) -> str:
+    """Return an input of the wake-word model."""
+    return json.dumps({"features": [[(7 * i) % 256 - 128 for i in range(120 * windows)]]})
+
+
+SAID = json.dumps({"text": "the quick brown fox jumps over the lazy dog", "values": [*range(20)]})
+CASES = (
+    Case("echo", ECHO, SAID, 40_000, 5_000),
+    Case("one window", WAKE, features(1), 40_000, 5_000),
+    Case("a second", SECOND, features(33), 6_000, 3_000),
+)
 NOT_SHOWN = (
     "Slow disks: where a sync takes long, batches grow and still one is scored meanwhile.",
     "Large inputs and slow models: there run() is all of it.",
@@ -89,44 +136,62 @@ def main() -> None:
     with rig(given) as bench:
         for number in range(bench.rounds):
             note(f"round {number + 1} of {bench.rounds}")
-            one_round(bench, seen, python, models, bench.folder / str(number))
-    for what in ("run() in a loop", "lines of a command", "files of a folder"):
-        results.add(f"{what}, inputs/s", statistics.median(seen[what]), "/s")
-    used = statistics.median(seen["run() in a loop: host"])
-    results.add("run() in a loop, processor time", used, "µs each")
-    for what in ("lines of a command", "files of a folder"):
-        ratios = [a / b for a, b in zip(seen[what], seen["run() in a loop"], strict=True)]
-        results.add(f"{what} next to the loop", statistics.median(ratios), "x")
-        for who in ("host", "agent"):
-            used = statistics.median(seen[f"{what}: {who}"])
-            results.add(f"{what}, processor time of the {who}", used, "µs each")
-        results.add(f"{what}, results in a line", statistics.median(seen[f"{what}: batch"]), "")
+            for i, case in enumerate(CASES):
+                one_round(bench, seen, python, models, (bench.folder / f"{number}-{i}", case))
+    for case in CASES:
+        tell(results, seen, case)
     show(results, given)
 
 
+def tell(results: Results, seen: Mapping[str, list[float]], case: Case) -> None:
+    """Add what was measured of a script."""
+    alone = f"{case.name}: run() in a loop"
+    results.add(f"{alone}, inputs/s", statistics.median(seen[alone]), "/s")
+    used = statistics.median(seen[f"{alone}: host"])
+    results.add(f"{alone}, processor time", used, "µs each")
+    for way in ("lines of a command", "files of a folder"):
+        what = f"{case.name}: {way}"
+        results.add(f"{what}, inputs/s", statistics.median(seen[what]), "/s")
+        ratios = [a / b for a, b in zip(seen[what], seen[alone], strict=True)]
+        results.add(f"{what}, inputs/s next to the loop", statistics.median(ratios), "x")
+        for who in ("host", "agent"):
+            used = statistics.median(seen[f"{what}: {who}"])
+            results.add(f"{what}, processor time of the {who}", used, "µs each")
+        pairs = zip(seen[f"{alone}: host"], seen[f"{what}: host"], strict=True)
+        ratio = statistics.median(a / b for a, b in pairs)
+        results.add(f"{what}, share of run() in the host's processor time", ratio, "x")
+        results.add(f"{what}, results in a line", statistics.median(seen[f"{what}: batch"]), "")
+
+
 def one_round(
-    bench: Rig, seen: dict[str, list[float]], python: Path, models: Path, place: Path
+    bench: Rig,
+    seen: dict[str, list[float]],
+    python: Path,
+    models: Path,
+    where: tuple[Path, Case],
 ) -> None:
     """Measure each once, the loop in the middle."""
+    place, case = where
     place.mkdir()
-    (place / "score.py").write_text(WAKE)
+    (place / "score.py").write_text(case.script)
     aside = place / "aside"
     aside.mkdir()
-    command = [sys.executable, "-c", PRINTER, TEXT, str(LINES)]
+    command = [sys.executable, "-c", PRINTER, case.text, str(case.lines)]
     lines = {"command": command, "aside": str(aside)}
-    through_host(bench, seen, (python, models, place), "lines of a command", lines, LINES)
+    host = (python, models, place)
+    through_host(bench, seen, host, f"{case.name}: lines of a command", lines, case.lines)
     env = {"PYTHONPATH": str(place), "AZUREML_MODEL_DIR": str(models)}
-    bare: list[str | Path] = [python, "-c", LOOP, TEXT]
+    bare: list[str | Path] = [python, "-c", LOOP, case.text, str(case.lines // 3)]
     done = subprocess.run(bare, env=env, capture_output=True, text=True, timeout=60, check=True)
     speed, used = map(float, done.stdout.split())
-    seen["run() in a loop"].append(speed)
-    seen["run() in a loop: host"].append(used)
+    seen[f"{case.name}: run() in a loop"].append(speed)
+    seen[f"{case.name}: run() in a loop: host"].append(used)
     frames = place / "frames"
     frames.mkdir()
-    for n in range(FILES):
-        (frames / f"{n:05}.json").write_text(TEXT)
+    for n in range(case.files):
+        (frames / f"{n:05}.json").write_text(case.text)
     files = {"folder": str(frames), "pattern": "*.json"}
-    through_host(bench, seen, (python, models, place), "files of a folder", files, FILES)
+    through_host(bench, seen, host, f"{case.name}: files of a folder", files, case.files)
 
 
 def through_host(
@@ -139,7 +204,7 @@ def through_host(
 ) -> None:
     """Let the host score one input until the agent has stored all of it."""
     python, models, place = where
-    run_dir = place / what.partition(" ")[0]
+    run_dir = place / ("command" if "command" in told else "folder")
     run_dir.mkdir()
     (run_dir / "settings.json").write_text(json.dumps({"inputs": {"in": dict(told)}}))
     rate = run_dir / "rate"

@@ -16,14 +16,15 @@ from datetime import UTC, datetime
 
 import skerry_contract
 from skerry_agent import launcher
-from skerry_agent.core.report import phase_of, reports_of, state_of, told
+from skerry_agent.core.report import state_of
 from skerry_agent.data_meter import DataMeter
 from skerry_agent.ed25519 import verify as verify_ed25519
 from skerry_agent.executor import Executor
 from skerry_agent.home import STATUS_FILE, Home
+from skerry_agent.reconciling.clock import machine_clock
 from skerry_agent.reconciling.jobs import Jobs
-from skerry_agent.reconciling.memory import Memory
-from skerry_agent.reconciling.reconciler import Reconciler
+from skerry_agent.reconciling.reconciler import Reconciler, Shelf
+from skerry_agent.reconciling.reporting import Heading, report
 from skerry_agent.telling.actions import Device, DeviceActions
 from skerry_agent.telling.age_clock import AgeClock
 from skerry_agent.telling.calls import Calls
@@ -47,7 +48,6 @@ from skerry_contract.messages import (
     MAX_TEXT_CHARS,
     Caps,
     Event,
-    Phase,
     Reported,
     failure_of,
 )
@@ -71,7 +71,7 @@ class Parts:
     Attributes:
         home: The device folder.
         boot: Boot id of this run of the agent.
-        memory: What must not be forgotten.
+        shelf: What must not be forgotten.
         executor: Carries orders out.
         outbox: What the device has to tell.
         clock: By which its age is told.
@@ -84,7 +84,7 @@ class Parts:
 
     home: Home
     boot: str
-    memory: Memory
+    shelf: Shelf
     executor: Executor
     outbox: Outbox
     clock: AgeClock
@@ -109,7 +109,9 @@ class Agent:
         self._uplink = parts.uplink
         self._metrics = Metrics(parts.home.state, parts.uplink.connected_s)
         self._jobs = Jobs(self._woken.set)
-        self._reconciler = Reconciler(parts.executor, parts.memory, self._jobs, self._tell)
+        self._reconciler = Reconciler(
+            parts.executor, parts.shelf, self._jobs, self._tell, machine_clock()
+        )
         self._calls = Calls(self._woken.set)
         self._commander = self._make_commander()
         self._heart = self._make_heart()
@@ -213,7 +215,7 @@ class Agent:
 
     def _remember(self) -> None:
         """Work towards what was accepted before, as long as it still verifies."""
-        envelope = self._parts.memory.accepted()
+        envelope = self._parts.shelf.memory.accepted()
         if envelope is None:
             return
         try:
@@ -235,7 +237,7 @@ class Agent:
             return
         if desired.version != seen:
             try:
-                self._parts.memory.accept(envelope)
+                self._parts.shelf.memory.accept(envelope)
             except NoSpaceError:
                 self._parts.inbox.put_back(envelope)
                 raise
@@ -295,33 +297,13 @@ class Agent:
         return same_time != said and time.monotonic() - self._said_at >= REPORT_S
 
     def _reported(self) -> Reported:
-        reconciler = self._reconciler
-        desired, committed = reconciler.desired, reconciler.committed
-        problem = self._refusal or self._full or reconciler.problem
-        failure = failure_of(problem) if problem else reconciler.refusal()
-        return Reported(
-            boot=self._parts.boot,
-            ts=now_text(),
-            version=reconciler.version,
-            deployment=desired.deployment if desired else "",
-            phase="refused" if reconciler.expired else self._phase(),
-            committed=committed.version,
-            failure=failure,
-            progress=self._parts.executor.progress(),
-            modules=reports_of(
-                reconciler.wanted,
-                committed.modules,
-                reconciler.world,
-                restarts=reconciler.restarts,
-                failures=reconciler.failures,
-            ),
-            bad=told(reconciler.bad),
+        heading = Heading(
+            self._parts.boot,
+            now_text(),
+            self._refusal or self._full,
+            self._parts.executor.progress(),
         )
-
-    def _phase(self) -> Phase:
-        reconciler = self._reconciler
-        desired = reconciler.desired.modules if reconciler.desired else None
-        return phase_of(desired, reconciler.committed.modules, reconciler.world)
+        return report(self._reconciler, heading)
 
     def _beat(self) -> None:
         if self._heart.beat(time.monotonic(), self._reconciler):

@@ -14,7 +14,10 @@ from skerry_agent.pulling.login import AUTH_FILE, RegistryLogin, read_passwords
 from skerry_agent.pulling.pull import Puller
 from skerry_agent.pulling.registry import DeviceToken, Registry, Transport
 from skerry_agent.pulling.store import BlobStore
+from skerry_agent.reconciling.clock import machine_clock
+from skerry_agent.reconciling.holds import Holds
 from skerry_agent.reconciling.memory import Memory
+from skerry_agent.reconciling.reconciler import Shelf
 from skerry_agent.routing.inlet import Store
 from skerry_agent.runtimes.choice import choose
 from skerry_agent.telling.age_clock import AgeClock
@@ -59,7 +62,7 @@ def make_agent(home: Home) -> Agent:
         Parts(
             home,
             boot.id,
-            memory,
+            Shelf(memory, Holds(home.state, machine_clock()), config.windows),
             executor,
             outbox,
             clock,

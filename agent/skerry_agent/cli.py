@@ -12,13 +12,17 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from skerry_agent import launcher
+from skerry_agent import hold_commands, launcher
+from skerry_agent.core.gate import describe_wait
 from skerry_agent.home import STATUS_FILE, Home, lock, read_home
 from skerry_agent.reconciling.memory import CLEAR_BAD
+from skerry_contract import shape
 from skerry_contract.errors import ConflictError, NoSpaceError, SkerryError
+from skerry_contract.messages import Wait
 
 _EXAMPLES = """\
 examples:
@@ -26,6 +30,8 @@ examples:
   skerry-agent status --home ./porch-camera --output json
   skerry-agent check --home ./porch-camera
   skerry-agent clear-bad --home ./porch-camera
+  skerry-agent hold --home ./porch-camera --reason 'the line runs' --for 8h
+  skerry-agent release --home ./porch-camera
 """
 
 
@@ -57,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         ("status", _status, "show what the agent on this device does"),
         ("check", _check, "look for what is wrong on this device, with a remedy for each finding"),
         ("clear-bad", _clear_bad, "have the agent try refused versions once more"),
+        ("hold", _say, hold_commands.HOLD),
+        ("release", _say, hold_commands.RELEASE),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument(
@@ -71,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["run"].add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info"
     )
+    hold_commands.add_options(commands.choices["hold"], commands.choices["release"])
     return parser
 
 
@@ -150,6 +159,15 @@ def _clear_bad(args: argparse.Namespace) -> int:
     return 0
 
 
+def _say(args: argparse.Namespace) -> int:
+    said: hold_commands.Said = args.say(args)
+    if args.output == "json":
+        print(json.dumps({"holds": [asdict(hold) for hold in said.holds]}))
+    else:
+        print(*said.lines, sep="\n")
+    return 0
+
+
 def _is_alive(home: Home) -> bool:
     try:
         lock(home).close()
@@ -175,6 +193,7 @@ def _status_lines(home: Home, left: dict[str, Any], *, alive: bool) -> list[str]
         connected = left["link"].get("connected")
         lines.append(f"broker      {'connected' if connected else 'not connected'}")
         lines += _failure_lines(left["link"].get("problem"))
+    lines += hold_commands.hold_lines(home)
     report = left["reported"]
     if report is None:
         return [*lines, "report      none yet"]
@@ -183,8 +202,12 @@ def _status_lines(home: Home, left: dict[str, Any], *, alive: bool) -> list[str]
         f"deployment  {deployment} (version {report.get('version', 0)}): {report.get('phase')}",
         f"as of       {report.get('ts')} ({time.strftime('%H:%M:%S UTC', time.gmtime())} now)",
     ]
+    if report.get("phase") == "held":
+        waits = [shape.read(Wait, wait) for wait in report.get("waits", [])]
+        lines += [f"waits for   {describe_wait(wait)}" for wait in waits]
     for name, module in report.get("modules", {}).items():
-        lines.append(f"module      {name}: {module['state']}, {module['image']}")
+        waits_for = f" ({module['waits']})" if module.get("waits") else ""
+        lines.append(f"module      {name}: {module['state']}, {module['image']}{waits_for}")
         lines += _failure_lines(module.get("failure"))
     lines += _failure_lines(report.get("failure"))
     for bad in report.get("bad", []):

@@ -7,13 +7,13 @@ sockets and the inlets. Every order may be repeated.
 import shutil
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from skerry_agent import host
-from skerry_agent.core.plan import Key
+from skerry_agent import host, http_check
 from skerry_agent.core.watch import Seen
+from skerry_agent.core.world import Key
 from skerry_agent.pulling.pull import Puller, named, stored
 from skerry_agent.pulling.store import BlobStore
 from skerry_agent.routing.inlet import Inlet, Store
@@ -28,6 +28,7 @@ from skerry_agent.runtimes import (
 from skerry_agent.runtimes.run_folder import DATA, input_folder
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.errors import NotFoundError, ProbeError, RuntimeFailedError
+from skerry_contract.manifest import Probe
 from skerry_contract.messages import MAX_DETAIL_CHARS, Failure, Progress, RuntimeCaps, make_failure
 from skerry_contract.names import Digest
 
@@ -100,16 +101,24 @@ class Executor:
                 self._listen(key)
         return {key: _seen(status) for key, status in found.items()}
 
-    def status(self, key: Key, *, timeout_s: float) -> host.Status:
-        """Ask an instance how it is.
+    def status(self, key: Key, probe: Probe) -> host.Status:
+        """Ask an instance how it is, in as many ways as its probe names.
 
         Raises:
-            ProbeError: It does not answer.
+            ProbeError: It does not answer, or says that it is not alive.
         """
-        run_dir = self._run_dir(key)
+        run_dir, timeout_s = self._run_dir(key), float(probe.timeout_s)
         if self._is_host(key):
-            return host.status(run_dir, timeout_s=timeout_s)
-        return host.Status(ready=True, serving=self._mark(key, _SERVING).exists())
+            status = host.status(run_dir, timeout_s=timeout_s)
+        else:
+            status = host.Status(ready=True, serving=self._mark(key, _SERVING).exists())
+        if probe.live is not None:
+            http_check.require(probe.live, run_dir, timeout_s=timeout_s)
+        if probe.ready is not None and status.ready:
+            return replace(
+                status, ready=http_check.passes(probe.ready, run_dir, timeout_s=timeout_s)
+            )
+        return status
 
     def host_process(self, key: Key) -> int | None:
         """Return the process of an instance's scorer host; None if it has none, or hides it."""
@@ -292,9 +301,11 @@ class Executor:
 
     def _alive(self) -> list[Key]:
         try:
-            return list(self._runtime.instances())
+            found = self._runtime.instances()
         except RuntimeFailedError:
             return []
+        # What has ended is left: whether it did its work is not asked again at the next start.
+        return [key for key, status in found.items() if isinstance(status, Running)]
 
     def _stop_quietly(self, key: Key) -> None:
         try:

@@ -10,12 +10,13 @@ import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 
 from skerry.elsewhere import Elsewhere
+from skerry.environment_files import text_beside
 from skerry_contract import environment
 from skerry_contract.environment import Requirements
 from skerry_contract.errors import EnvironmentFileError
+from skerry_contract.requirement_lines import with_files
 
 FILE_NAME = "conda_dependencies.yml"
-MAX_FILE_BYTES = 1024 * 1024
 _ADD_IT = "Name the package and its version: add_pip_package('tensorflow-cpu==2.15.1')."
 _NAME = re.compile(r"(?:[\w./-]+::)?([A-Za-z0-9._-]+)")
 
@@ -228,22 +229,26 @@ class CondaDependencies:
 
 
 def read_conda_file(path: Path) -> dict[str, Any]:
-    """Return the content of a conda file.
+    """Return the content of a conda file, with that of the files that it names by ``-r``.
 
     Raises:
         EnvironmentFileError: It cannot be read, or is none.
     """
+    beside = text_beside(path.parent)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise EnvironmentFileError(f"{path} has more than {MAX_FILE_BYTES} bytes")
-        document = yaml.safe_load(data)
-    except OSError as error:
-        raise EnvironmentFileError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:
+        document = yaml.safe_load(beside(path.name))
+    except yaml.YAMLError as error:
         raise EnvironmentFileError(f"{path} is no YAML: {error}") from error
+    for item in _listed(document):
+        if isinstance(item, dict) and isinstance(item.get("pip"), list):
+            places = [(f"{path}: pip[{i}]", str(line)) for i, line in enumerate(item["pip"])]
+            item["pip"] = [line for _, line in with_files(path.name, places, beside)]
     return _checked(document, str(path))
+
+
+def _listed(document: Any) -> list[Any]:
+    listed = document.get("dependencies") if isinstance(document, dict) else None
+    return listed if isinstance(listed, list) else []
 
 
 def _checked(document: Any, place: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from skerry.conda_dependencies import FILE_NAME, CondaDependencies
 from skerry.elsewhere import Elsewhere
+from skerry.environment_files import text_beside
 from skerry_contract import environment
 from skerry_contract.environment import Requirements
 from skerry_contract.errors import ConflictError, EnvironmentFileError
@@ -129,11 +130,9 @@ class Environment:
             EnvironmentFileError: It cannot be read, or has a line that cannot be used.
         """
         del pip_version
-        try:
-            text = Path(file_path).read_text("utf-8")
-        except (OSError, ValueError) as error:
-            raise EnvironmentFileError(f"{file_path} cannot be read: {error}") from error
-        read = environment.from_pip(str(file_path), text)
+        path = Path(file_path)
+        beside = text_beside(path.parent)
+        read = environment.from_pip(path.name, beside(path.name), beside)
         options = [
             " ".join(pair) for pair in zip(read.indexes[::2], read.indexes[1::2], strict=True)
         ]

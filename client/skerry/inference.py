@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from skerry.environment import Environment
-from skerry_contract.environment import Requirements
+from skerry.environment_files import sources_in
+from skerry_contract.environment import Requirements, with_schema_package
 from skerry_contract.errors import ManifestError, ScorerError
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -170,8 +171,9 @@ class InferenceConfig:
             )
         check_script(script)
         environment = self.effective_environment()
-        wanted = environment.requirements()
         folder = Path(self.source_directory or script.parent).resolve()
+        sources = sources_in(folder) if self.source_directory else [script.read_text("utf-8")]
+        wanted = with_schema_package(environment.requirements(), sources)
         return Source(
             folder=folder,
             files=() if self.source_directory else (script.name,),

@@ -39,7 +39,7 @@ def schema_text() -> str:
 
 def page_text() -> str:
     """Return the Markdown page about manifests, as the file's text."""
-    return "\n".join([_HEAD, *(_section(kind) for kind in _kinds(Manifest))])
+    return "\n".join([_HEAD, *(_section(kind) for kind in dict.fromkeys(_kinds(Manifest)))])
 
 
 def write(root: Path) -> None:

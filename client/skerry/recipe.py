@@ -18,6 +18,7 @@ from typing import Annotated
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, ManifestError, ScorerError
 from skerry_contract.manifest import ModelText, Name, RelativePath
+from skerry_contract.pyproject import split_choice
 from skerry_contract.shape import Size, Text
 
 RECIPE = "module.toml"
@@ -25,6 +26,10 @@ MAX_RECIPE_BYTES = 64 * 1024
 ENVIRONMENTS = ("environment.txt", "requirements.txt", "environment.yml", "pyproject.toml")
 """Where an environment is looked for if none is named; the first that exists counts."""
 
+EnvironmentPath = Annotated[
+    str,
+    Text(r"[A-Za-z0-9_][A-Za-z0-9_./-]*(\[[A-Za-z0-9_., -]+\])?", 255, "a relative path"),
+]
 Platform = Annotated[str, Text(r"linux/[a-z0-9]+(/[a-z0-9]+)?", 40, "a platform: linux/amd64")]
 
 
@@ -36,7 +41,8 @@ class Recipe:
         name: What the module is called.
         models: Models as ``name:version``.
         entry_script: The file that defines ``init()`` and ``run()``.
-        environment: The file that says what it needs; empty for nothing.
+        environment: The file that says what it needs; empty for nothing. Extras and groups of a
+            project follow in brackets: ``pyproject.toml[serve]``.
         platforms: What to build for.
         leave_out: Files and folders beside the entry script that stay out of the module.
         base: Image to build on, as ``skerry module import`` names one; Skerry's own if None.
@@ -45,7 +51,7 @@ class Recipe:
     name: Name | None = None
     models: Annotated[tuple[ModelText, ...], Size(0, 50)] = ()
     entry_script: RelativePath = "score.py"
-    environment: RelativePath | None = None
+    environment: EnvironmentPath | None = None
     platforms: Annotated[tuple[Platform, ...], Size(0, 8)] = ()
     leave_out: Annotated[tuple[RelativePath, ...], Size(0, 100)] = ()
     base: Annotated[str, Text(max_length=1024)] | None = None
@@ -84,7 +90,7 @@ def complete(recipe: Recipe, folder: Path) -> Recipe:
     if environment is None:
         found = (name for name in ENVIRONMENTS if (folder / name).is_file())
         environment = next(found, None)
-    for name in filter(None, (recipe.entry_script, environment)):
+    for name in filter(None, (recipe.entry_script, split_choice(environment or "")[0])):
         if not (folder / name).is_file():
             there = ", ".join(sorted(path.name for path in folder.glob("*"))[:20]) or "nothing"
             raise ScorerError(f"{folder} has no {name}", remedy=f"It holds: {there}.")

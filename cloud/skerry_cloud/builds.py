@@ -33,6 +33,7 @@ from skerry_contract.errors import (
 from skerry_contract.manifest import ModelText, Name
 from skerry_contract.messages import MAX_DETAIL_CHARS
 from skerry_contract.names import DIGEST, Reference, parse_model_reference
+from skerry_contract.pyproject import split_choice
 from skerry_contract.shape import Size, Text
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,8 @@ class BuildOrder:
         files: The scorer's folder, uploaded already.
         entry_script: Path of the entry script among ``files``.
         models: Models as ``name:version``, ``name@sha256:…``, or ``name`` for the latest.
-        environment: Path of the environment file among ``files``; empty for none.
+        environment: Path of the environment file among ``files``; empty for none. Extras and
+            groups of a project follow in brackets: ``pyproject.toml[serve]``.
         platforms: OCI platforms to build for.
         check: Whether to run ``init()`` and the golden set while building.
         base: Digest of the manifest of the image to build on, by platform; it was uploaded with
@@ -335,7 +337,8 @@ class _Lines:
 
 def _check_scripts(order: BuildOrder) -> None:
     paths = [file.path for file in order.files]
-    for role, path in (("entry script", order.entry_script), ("environment", order.environment)):
+    environment, _ = split_choice(order.environment)
+    for role, path in (("entry script", order.entry_script), ("environment", environment)):
         if path not in paths and (path or role == "entry script"):
             raise ScorerError(
                 f"module {order.name}: there is no {role} {path!r}",

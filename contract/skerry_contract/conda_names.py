@@ -64,9 +64,28 @@ LEFT_OUT = {
 }
 """What may be left out without harm, and why; an empty reason is not worth a word."""
 
+_LIBRARIES = (
+    "_libgcc_mutex _openmp_mutex _tflow_select abseil-cpp aom binutils_impl_linux-64 brotli-bin "
+    "bzip2 c-ares cairo dav1d dbus expat fontconfig freetype fribidi gettext giflib glib gmp "
+    "graphite2 grpc-cpp gst-plugins-base gstreamer harfbuzz hdf5 icu jpeg keyutils krb5 lame "
+    "lcms2 ld_impl_linux-64 ld_impl_linux-aarch64 lerc libabseil libaec libbrotlicommon "
+    "libbrotlidec libbrotlienc libcblas libcurl libdeflate libedit libev libevent libexpat "
+    "libffi libgfortran libgfortran4 libgfortran5 libglib libgrpc libhdf5 libiconv libjpeg- "
+    "turbo liblapack liblzma liblzma-devel libnghttp2 libnsl libopenblas libpng libprotobuf "
+    "libre2-11 libsodium libsqlite libssh2 libtiff libunistring libuuid libuv libvpx libwebp "
+    "libwebp-base libxcb libxcrypt libxml2 libxslt libzlib lz4-c mpc mpfr ncurses nettle nspr "
+    "nss openh264 openjpeg pcre pcre2 pixman pthread-stubs qt qt-main re2 sleef snappy svt-av1 "
+    "tensorboard-data-server tzcode unixodbc x264 xorg-libxau xorg-libxdmcp yaml zeromq zstd"
+)
+LIBRARIES = frozenset(_LIBRARIES.split())
+"""Libraries that ``conda env export`` lists: wheels bring what they need of them."""
+
 _SYSTEM = "It is a program or library of the operating system: take a base image that holds it."
 OF_THE_SYSTEM = {
     "cudatoolkit": f"{_SYSTEM} Modules on Skerry's own base compute on the processor.",
+    "pytorch-cuda": f"{_SYSTEM} Modules on Skerry's own base compute on the processor.",
+    "cuda": f"{_SYSTEM} Modules on Skerry's own base compute on the processor.",
+    "cuda-toolkit": f"{_SYSTEM} Modules on Skerry's own base compute on the processor.",
     "cudnn": f"{_SYSTEM} Modules on Skerry's own base compute on the processor.",
     "ffmpeg": f"{_SYSTEM} Or use the package 'imageio-ffmpeg' under 'pip:', which brings it.",
     "gcc": _SYSTEM,
@@ -79,6 +98,18 @@ OF_THE_SYSTEM = {
     "r-base": "Entry scripts are Python; another language runs in an image of its own.",
 }
 """What cannot be taken from the Python package index, and what to do about it."""
+
+MISNAMED = {
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python-headless",
+    "pil": "pillow",
+    "pytorch": "torch",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "tflite": "tflite-runtime",
+    "yaml": "pyyaml",
+}
+"""What people write for a package because its import is called so, and what it is called."""
 
 _HOST = "the scorer host takes its place"
 REPLACED = {

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from skerry_contract import shape
 from skerry_contract.errors import ContractError
-from skerry_contract.manifest import MODULES, DeviceId, ReferenceText, RunSettings
+from skerry_contract.manifest import MODULES, DeviceId, ReferenceText, RunSettings, Window, Windows
 from skerry_contract.names import Digest
 from skerry_contract.shape import Range, Text
 
@@ -32,6 +32,9 @@ UtcTime = Annotated[
 _Hex = Annotated[str, Text("[0-9a-f]{64}", 64, "64 hex digits")]
 
 
+_DEFAULTS: dict[str, Any] = shape.write(RunSettings())
+
+
 @dataclass(frozen=True, slots=True)
 class ModuleSpec:
     """One module that a device should run.
@@ -42,6 +45,8 @@ class ModuleSpec:
         size: Length of that manifest in bytes.
         run: How to run it.
         revision: Short hash over digest and settings: what differs in it runs differently.
+            Settings at their defaults do not count, so that an agent which knows more of them
+            finds what it ran before.
     """
 
     image: str
@@ -51,7 +56,8 @@ class ModuleSpec:
     revision: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        facts = json.dumps([self.digest, shape.write(self.run)], sort_keys=True)
+        given = _given(shape.write(self.run), _DEFAULTS)
+        facts = json.dumps([self.digest, given], sort_keys=True)
         revision = hashlib.sha256(facts.encode()).hexdigest()[:12]
         object.__setattr__(self, "revision", revision)
 
@@ -84,6 +90,7 @@ class Desired:
         deployment: ``name:version`` of the deployment, or "" when none is meant for the device.
         modules: What should run, by module name.
         agent: What should run them; None for whichever agent does.
+        windows: When the device may go over to it; always, if there is none.
     """
 
     fleet: str
@@ -94,6 +101,7 @@ class Desired:
     deployment: str
     modules: Mapping[str, ModuleSpec]
     agent: AgentSpec | None = None
+    windows: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,7 @@ class _Signed:
     x_time: UtcTime
     x_deployment: Annotated[str, Text(max_length=80)]
     x_agent: _Agent | None = None
+    x_windows: Windows = ()
 
 
 def read_signed(value: Any) -> Desired:
@@ -151,6 +160,7 @@ def read_signed(value: Any) -> Desired:
         signed.x_deployment,
         {name: _spec(target) for name, target in signed.targets.items()},
         _agent(signed.x_agent) if signed.x_agent is not None else None,
+        signed.x_windows,
     )
 
 
@@ -158,6 +168,7 @@ def write_signed(desired: Desired) -> dict[str, Any]:
     """Return the ``signed`` part that says ``desired``, ready to be signed."""
     agent = desired.agent
     said = {"x_agent": {"image": agent.image, **_vouched(agent)}} if agent is not None else {}
+    windows = {"x_windows": shape.write(desired.windows)} if desired.windows else {}
     return {
         "_type": "targets",
         "spec_version": "1.0.31",
@@ -175,6 +186,7 @@ def write_signed(desired: Desired) -> dict[str, Any]:
         "x_time": write_time(desired.time),
         "x_deployment": desired.deployment,
         **said,
+        **windows,
     }
 
 
@@ -198,6 +210,17 @@ def write_time(moment: datetime) -> str:
 def _spec(target: _Target) -> ModuleSpec:
     digest = Digest(f"sha256:{target.hashes.sha256}")
     return ModuleSpec(target.custom.image, digest, target.length, target.custom.run)
+
+
+def _given(value: dict[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what differs from the defaults, at any depth."""
+    return {
+        name: _given(item, default[name])
+        if isinstance(item, dict) and isinstance(default.get(name), dict)
+        else item
+        for name, item in value.items()
+        if item != default.get(name)
+    }
 
 
 def _agent(given: _Agent) -> AgentSpec:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from skerry_contract.manifest import DeviceId
+from skerry_contract.manifest import DeviceId, Windows
 from skerry_contract.messages import HEARTBEAT_S
 from skerry_contract.shape import Range, Size, Text
 
@@ -130,6 +130,8 @@ class DeviceConfig:
         reboot: Program and arguments that reboot the machine when a command asks for it; empty, and
             such commands are refused.
         data_budget: What may cross the network in a month.
+        windows: When this device may go over to another deployment, whatever the deployment says;
+            always, if there is none.
         schema: Version of this format.
     """
 
@@ -153,4 +155,5 @@ class DeviceConfig:
     metrics_port: Annotated[int, Range(0, 65_535)] = 0
     reboot: Annotated[tuple[Annotated[str, Text(max_length=1000)], ...], Size(0, 32)] = ()
     data_budget: DataBudget = DataBudget()
+    windows: Windows = ()
     schema: Literal[1] = 1

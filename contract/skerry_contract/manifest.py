@@ -7,6 +7,7 @@ for it is most likely a typing error.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
 
 from skerry_contract import shape
@@ -35,8 +36,10 @@ TOPIC_FILTER = r"(?=.)(\+|#|[^+#\0/]*)(?:(?<!#)/(\+|#|[^+#\0/]*))*"
 """Wildcards stand for whole levels, and # is the last (MQTT 3.1.1, section 4.7.1)."""
 Payload = Literal["text", "bytes"]
 
-Restart = Literal["always", "on-failure", "never"]
+Restart = Literal["always", "on-unhealthy", "on-failure", "never"]
 Update = Literal["side-by-side", "stop-first"]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,20 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """A question to a module over HTTP; a status from 200 to 399 is a yes.
+
+    Attributes:
+        path: What is asked for, with ``GET``.
+        port: TCP port on the device, which needs ``network: host``; without it the module is asked
+            on ``host.sock`` in its run folder.
+    """
+
+    path: Annotated[str, Text(r"/[!-~]*", 255, "a path that begins with /")]
+    port: Annotated[int, Range(1, 65_535)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """How the agent finds out that a module works.
 
@@ -141,6 +158,10 @@ class Probe:
         timeout_s: Seconds that one look may take.
         failures: Looks in a row that must fail before the module counts as unhealthy.
         run_deadline_s: Seconds that one call of ``run()`` may take before a look counts as failed.
+        live: Asked at every look: after as many noes as ``failures`` it is unhealthy. Skerry's
+            scorer hosts answer without it.
+        ready: Asked as well: before the first yes it has not started; a later no is reported and
+            holds back a deployment, and restarts nothing.
     """
 
     start_deadline_s: Annotated[int, Range(1, 3600)] = 60
@@ -148,6 +169,8 @@ class Probe:
     timeout_s: Annotated[int, Range(1, 60)] = 5
     failures: Annotated[int, Range(1, 100)] = 3
     run_deadline_s: Annotated[int, Range(1, 86_400)] = 300
+    live: Check | None = None
+    ready: Check | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +195,10 @@ class RunSettings:
     No field holds a fraction: what is signed is canonical JSON, which has whole numbers only.
 
     Attributes:
-        restart: When to start a module again that has stopped by itself.
+        restart: When to start a module again, each including the ones before it: ``never``;
+            ``on-failure``, after it ended by itself with another status than 0; ``on-unhealthy``,
+            also when it runs and its probe fails; ``always``, also after it ended with 0.
+            What a power cut ended is always started again.
         update: ``side-by-side`` proves the new version next to the old one, with its inputs held
             back; ``stop-first`` needs less memory and has a gap, and returns to the old one.
         env: Environment variables, visible to whoever can inspect the device; no secrets here.
@@ -180,6 +206,8 @@ class RunSettings:
         stream: Name of the stream that results of ``run()`` go to.
         resources: Upper limits.
         probe: How the agent finds out that the module works.
+        after: Modules of the deployment that serve, have failed or have ended before this one is
+            started; they stop after it.
         network: ``none``, or ``host`` to share the device's network.
         data: What data collectors may keep.
     """
@@ -191,6 +219,7 @@ class RunSettings:
     stream: Name = "scores"
     resources: Resources = Resources()
     probe: Probe = Probe()
+    after: Annotated[tuple[Name, ...], Size(0, 50)] = ()
     network: Literal["none", "host"] = "none"
     data: DataPolicy | None = None
 
@@ -226,6 +255,27 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A time of the week in which a device may go over to a new deployment.
+
+    Attributes:
+        start: When it opens, as hours and minutes.
+        end: When it closes, on the next day if that is not after ``start``.
+        days: Days on which it opens; every day if none is named.
+        zone: Whose clock counts, the device's own local time or UTC. Where local time leaves an
+            hour out, what would open in it opens after it.
+    """
+
+    start: Annotated[str, Text(_CLOCK, 5, "a time such as 02:00")]
+    end: Annotated[str, Text(_CLOCK, 5, "a time such as 04:00")]
+    days: Annotated[tuple[Day, ...], Size(0, 7)] = ()
+    zone: Literal["local", "utc"] = "local"
+
+
+Windows = Annotated[tuple[Window, ...], Size(0, 20)]
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A deployment: immutable once pushed, and numbered ``name:version`` by the cloud.
 
@@ -238,6 +288,8 @@ class Manifest:
         expires_days: Days after which a device that has not installed it yet refuses to.
             What runs already is never stopped by this.
         agent: Which release of the agent runs there, as ``name:version``; empty for whichever does.
+        windows: When devices may go over to it; always, if there is none. Images are pulled and
+            proven at any time, and a first deployment, or a return to what ran, waits for none.
     """
 
     name: Name
@@ -247,6 +299,7 @@ class Manifest:
     description: Annotated[str, Text(max_length=1000)] = ""
     expires_days: Annotated[float, Range(0.0001, 3650)] = 30.0
     agent: ReferenceText | None = None
+    windows: Windows = ()
 
 
 def read(value: Any) -> Manifest:
@@ -256,8 +309,8 @@ def read(value: Any) -> Manifest:
         ContractError: A field is unknown, missing or wrong; ``path`` leads to it.
     """
     found = shape.read(Manifest, value, strict=True, subject="manifest")
-    _check_folders(found)
-    _check_brokers(found)
+    for check in (_check_folders, _check_brokers, _check_order, _check_ports):
+        check(found)
     return found
 
 
@@ -281,4 +334,30 @@ def _check_brokers(manifest: Manifest) -> None:
             if isinstance(given, TopicInput) and spec.network == "none":
                 path = ("modules", module, "inputs", name, "topic")
                 text = f"{given.broker.host} is out of reach: set network to 'host' for {module}"
+                raise ContractError(text, path, subject="manifest")
+
+
+def _check_order(manifest: Manifest) -> None:
+    """Refuse an order that names what is not there, or in which nobody is first."""
+    after = {name: module.after for name, module in manifest.modules.items()}
+    for name, others in after.items():
+        for place, other in enumerate(others):
+            if other not in after:
+                text = f"there is no module {other!r} in this deployment"
+                raise ContractError(text, ("modules", name, "after", place), subject="manifest")
+    try:
+        tuple(TopologicalSorter(after).static_order())
+    except CycleError as error:
+        circle = error.args[1]
+        text = f"nobody is first: {' after '.join(circle[::-1])}"
+        raise ContractError(text, ("modules", circle[0], "after"), subject="manifest") from error
+
+
+def _check_ports(manifest: Manifest) -> None:
+    """Refuse a check of a port that is not on the device's network."""
+    for module, spec in manifest.modules.items():
+        for kind, asked in (("live", spec.probe.live), ("ready", spec.probe.ready)):
+            if asked is not None and asked.port is not None and spec.network == "none":
+                path = ("modules", module, "probe", kind, "port")
+                text = f"{asked.port} is out of reach: set network to 'host' for {module}"
                 raise ContractError(text, path, subject="manifest")

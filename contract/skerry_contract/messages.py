@@ -21,6 +21,8 @@ MAX_DETAIL_CHARS = 8_000
 """Longest traceback or log tail in a report; the end is kept."""
 HEARTBEAT_S = 60.0
 """Default seconds between two health payloads."""
+MAX_WAITS = 20
+"""Most things that a report names as holding the switch back."""
 MISSED_HEARTBEATS = 3
 """After so many, a device is unknown, whatever it said last."""
 
@@ -34,9 +36,10 @@ StreamPath = Annotated[
 Detail = Annotated[str, Text(max_length=MAX_DETAIL_CHARS)]
 
 DeviceState = Literal["init", "ready", "updating", "degraded", "sleeping", "disconnected", "lost"]
-Phase = Literal["idle", "pulling", "proving", "switching", "committed", "refused"]
+Phase = Literal["idle", "pulling", "proving", "held", "switching", "committed", "refused"]
+WaitKind = Literal["hold", "lock", "window", "clock"]
 Severity = Literal["debug", "info", "warning", "error"]
-ModuleState = Literal["pulling", "starting", "proven", "serving", "stopped", "failed"]
+ModuleState = Literal["pulling", "starting", "proven", "serving", "unready", "stopped", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class ModuleReport:
         state: What it does now.
         restarts: How often it was started again after stopping by itself, since the agent started.
         failure: Why it does not run as it should.
+        waits: What it waits for before it is started again, if it does.
     """
 
     image: str
@@ -100,6 +104,7 @@ class ModuleReport:
     state: ModuleState
     restarts: Count = 0
     failure: Failure | None = None
+    waits: Annotated[str, Text(max_length=200)] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,24 @@ class BadRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """Something that holds back the switch to another deployment, and nothing else.
+
+    Attributes:
+        kind: ``hold`` of a person on the device, ``lock`` of a module, ``window`` that is closed,
+            ``clock`` that is not to be trusted with windows.
+        owner: Who holds it.
+        reason: Why; of windows, which.
+        until: When it ends by itself, by the device's clock.
+    """
+
+    kind: WaitKind
+    owner: Annotated[str, Text(max_length=100)] = ""
+    reason: Annotated[str, Text(max_length=500)] = ""
+    until: Time = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     """Payload of ``reported``.
 
@@ -138,6 +161,7 @@ class Reported:
         progress: How far the pull is.
         modules: Each module that runs or should, by name.
         bad: Revisions that were refused here, newest last.
+        waits: What holds the switch back, if anything does.
         schema: Version of this format.
     """
 
@@ -151,6 +175,7 @@ class Reported:
     progress: Progress = Progress()
     modules: Annotated[Mapping[str, ModuleReport], Size(0, 100)] = field(default_factory=dict)
     bad: Annotated[tuple[BadRevision, ...], Size(0, 50)] = ()
+    waits: Annotated[tuple[Wait, ...], Size(0, MAX_WAITS)] = ()
     schema: Literal[1] = 1
 
 

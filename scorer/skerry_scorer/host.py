@@ -17,7 +17,9 @@ from functools import partial
 from skerry_scorer.durable import write_durably
 from skerry_scorer.feeding.feeder import Counts, Feeder
 from skerry_scorer.feeding.results import AgentLink, Results, StdoutResults
+from skerry_scorer.forks import keep_private
 from skerry_scorer.http.connection import Connections, Handler, Patience
+from skerry_scorer.http.reception import Reception
 from skerry_scorer.inputs.sources import make_sources
 from skerry_scorer.observing.logs import PrintedLines
 from skerry_scorer.observing.metrics import Metrics
@@ -69,7 +71,8 @@ class Host:
         self._feeder = Feeder(sources, settings.stream, results, self._worker, counts)
         self._metrics = Metrics()
         scoring = Scoring(self._worker, counts, limits)
-        watch = Watch(settings.service, self._metrics, printed, tracing)
+        self._reception = Reception(limits.max_receiving_bytes)
+        watch = Watch(settings.service, self._metrics, self._reception, printed, tracing)
         self._routes = Routes(settings, self._worker, self._feeder, scoring, watch)
         self._servers: list[asyncio.Server] = []
         self._connections: list[Connections] = []
@@ -168,7 +171,9 @@ class Host:
             max_body_bytes=limits.max_body_bytes,
             max_connections=limits.max_connections,
             patience=Patience(limits.request_s, limits.idle_s),
+            reception=self._reception,
         )
+        keep_private(listener)
         loop = asyncio.get_running_loop()
         # A listening socket is served alike whatever its family: create_server asks for none.
         server = await loop.create_server(connections.protocol, sock=listener)

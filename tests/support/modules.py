@@ -1,13 +1,15 @@
 """Small scorers and requests to compile them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from skerry_cloud.blobs import BlobStore
-from skerry_cloud.compiler import BuildRequest, FileEntry, ModelFiles
+from skerry_cloud.compiler import BuildRequest, FileEntry, Image, ModelFiles
 from skerry_cloud.compiler.platforms import PLATFORMS
 
+Build = Callable[..., Image]
+"""Compiles the doubler with changes to its request."""
 HERE = next(platform.name for platform in PLATFORMS if platform.is_here)
 ELSEWHERE = next(platform.name for platform in PLATFORMS if not platform.is_here)
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from skerry_agent.core.plan import RUNNING, Key, Life, Modules, World, key_of, target_of
+from skerry_agent.core.plan import target_of
+from skerry_agent.core.world import RUNNING, Key, Life, Modules, World, key_of
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.messages import (
     BadRevision,
@@ -23,10 +24,11 @@ _STATES: dict[Life, ModuleState] = {
     Life.STARTING: "starting",
     Life.READY: "proven",
     Life.SERVING: "serving",
+    Life.UNREADY: "unready",
     Life.UNHEALTHY: "failed",
     Life.EXITED: "stopped",
 }
-_ORDER = (Life.SERVING, Life.READY, Life.STARTING, Life.UNHEALTHY, Life.EXITED)
+_ORDER = (Life.SERVING, Life.UNREADY, Life.READY, Life.STARTING, Life.UNHEALTHY, Life.EXITED)
 
 
 def phase_of(desired: Modules | None, committed: Modules, world: World) -> Phase:
@@ -45,6 +47,11 @@ def phase_of(desired: Modules | None, committed: Modules, world: World) -> Phase
         return "committed"
     if any(spec.digest not in world.images for spec in desired.values()):
         return "pulling"
+    if world.held:
+        beside = {n: s for n, s in desired.items() if s.run.update == "side-by-side"}
+        keys = (key_of(*pair) for pair in beside.items() if committed.get(pair[0]) != pair[1])
+        known = all(key in world.tried or _is_proven(key, world) for key in keys)
+        return "held" if known else "proving"
     old = (key_of(name, spec) for name, spec in committed.items() if desired.get(name) != spec)
     running = any(key in world.instances for key in old)
     changed = {name: spec for name, spec in desired.items() if committed.get(name) != spec}
@@ -68,13 +75,21 @@ def reports_of(
     *,
     restarts: Mapping[Key, int],
     failures: Mapping[Key, Failure],
+    rests: Mapping[Key, str],
 ) -> dict[str, ModuleReport]:
     """Return one report per module: of the instance that serves, or that comes nearest to it."""
     target = target_of(desired, committed, world.bad)
-    reports = {
-        name: _report(name, committed.get(name), target.get(name), world, restarts, failures)
-        for name in sorted({*target, *committed})
-    }
+    reports = {}
+    for name in sorted({*target, *committed}):
+        spec, state = _chosen(name, committed.get(name), target.get(name), world)
+        key = key_of(name, spec)
+        failure = failures.get(key) if state != "serving" else None
+        if failure is not None and state in ("pulling", "stopped"):
+            state = "failed"
+        waits = rests.get(key, "") if state in ("stopped", "failed") else ""
+        reports[name] = ModuleReport(
+            spec.image, spec.digest, spec.revision, state, restarts.get(key, 0), failure, waits
+        )
     failing = sum(report.failure is not None for report in reports.values())
     return reports if failing <= MAX_DETAILED else {n: _in_short(r) for n, r in reports.items()}
 
@@ -100,24 +115,6 @@ def _in_short(report: ModuleReport) -> ModuleReport:
 
 def _brief(bad: BadRevision) -> BadRevision:
     return replace(bad, failure=replace(bad.failure, detail=""))
-
-
-def _report(
-    name: str,
-    old: ModuleSpec | None,
-    new: ModuleSpec | None,
-    world: World,
-    restarts: Mapping[Key, int],
-    failures: Mapping[Key, Failure],
-) -> ModuleReport:
-    spec, state = _chosen(name, old, new, world)
-    key = key_of(name, spec)
-    failure = failures.get(key) if state != "serving" else None
-    if failure is not None and state in ("pulling", "stopped"):
-        state = "failed"
-    return ModuleReport(
-        spec.image, spec.digest, spec.revision, state, restarts.get(key, 0), failure
-    )
 
 
 def _chosen(

@@ -5,9 +5,9 @@ whether it serves. Answers come late or not at all, so each instance has a small
 heard since it started.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from skerry_agent.core.plan import Instance, Life
+from skerry_agent.core.world import Instance, Life
 from skerry_contract.manifest import Probe
 
 EAGER_S, PATIENT_S = 0.05, 1.0
@@ -38,7 +38,10 @@ class Watch:
     Attributes:
         run: Which run.
         since: Monotonic time in seconds at which it was first seen.
-        ready: Whether its host has said that ``init()`` has returned.
+        ready: Whether its host has said, at any time, that ``init()`` has returned.
+        ran: Whether it was seen to run.
+        able: Whether its host said so when it was asked last.
+        unable_since: Monotonic time since which it is not; at first that of ``since``.
         serving: Whether its host has said that inputs are released.
         proven: Whether its golden set has passed.
         misses: Looks in a row that got no answer.
@@ -51,6 +54,9 @@ class Watch:
     run: str
     since: float
     ready: bool = False
+    ran: bool = False
+    able: bool = False
+    unable_since: float = field(init=False)
     serving: bool = False
     proven: bool = False
     misses: int = 0
@@ -59,9 +65,16 @@ class Watch:
     counted: bool = False
     complaint: str = ""
 
+    def __post_init__(self) -> None:
+        self.unable_since = self.since
+        self.able = self.able or self.ready
+
     def heard(self, *, ready: bool, serving: bool, probe: Probe, now: float) -> None:
         """Note an answer of the host."""
-        self.ready, self.serving, self.misses = ready, serving, 0
+        if self.able and not ready:
+            self.unable_since = now
+        self.ready, self.able = self.ready or ready, ready
+        self.serving, self.misses = serving, 0
         self.next_look = now + (probe.interval_s if serving else self._pause_s(now))
 
     def missed(self, probe: Probe, now: float, complaint: str = "it did not answer") -> None:
@@ -86,8 +99,8 @@ class Watch:
         return min(max((now - self.since) * _LATE, EAGER_S), PATIENT_S)
 
     def overdue(self, probe: Probe, now: float) -> bool:
-        """Return whether it has missed its start deadline."""
-        return not self.ready and now - self.since > probe.start_deadline_s
+        """Return whether it has not been ready for as long as a start may take."""
+        return not self.able and now - self.unable_since > probe.start_deadline_s
 
     def instance(self, seen: Seen, probe: Probe) -> Instance:
         """Return the instance as the planner wants to see it."""
@@ -96,5 +109,5 @@ class Watch:
         if self.misses >= probe.failures:
             return Instance(Life.UNHEALTHY, self.proven)
         if self.serving:
-            return Instance(Life.SERVING, self.proven)
-        return Instance(Life.READY if self.ready else Life.STARTING, self.proven)
+            return Instance(Life.SERVING if self.able else Life.UNREADY, self.proven)
+        return Instance(Life.READY if self.able else Life.STARTING, self.proven)

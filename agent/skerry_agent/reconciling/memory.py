@@ -8,7 +8,7 @@ connections, so that a stale last will can be told from a fresh one.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -121,29 +121,21 @@ class Memory:
         """Return the refused revisions, newest last."""
         return self._read(_Bad, "bad.json").bad
 
-    def refuse(self, bad: BadRevision) -> None:
-        """Remember a revision that is not to be tried again.
+    def remember_bad(self, bad: Sequence[BadRevision]) -> None:
+        """Remember which revisions are not to be tried again, newest last, in place of all before.
 
         Raises:
-            NoSpaceError: The disk is full; it may be tried again after a reboot.
+            NoSpaceError: The disk is full; what was remembered before stands.
         """
-        others = [
-            one for one in self.bad() if (one.module, one.revision) != (bad.module, bad.revision)
-        ]
-        self._write(_Bad(tuple([*others, bad][-MAX_BAD:])), "bad.json")
+        self._write(_Bad(tuple(bad[-MAX_BAD:])), "bad.json")
 
-    def forgive(self) -> bool:
-        """Forget the refused revisions if somebody on the device asked for that; say if so.
+    def is_asked_to_forgive(self) -> bool:
+        """Return whether somebody on the device has asked for the bad list to be cleared."""
+        return (self._folder / CLEAR_BAD).exists()
 
-        Raises:
-            NoSpaceError: The disk is full; they stay refused.
-        """
-        asked = self._folder / CLEAR_BAD
-        if not asked.exists():
-            return False
-        self._write(_Bad(), "bad.json")
-        asked.unlink(missing_ok=True)
-        return True
+    def has_forgiven(self) -> None:
+        """Take that request away, after it was granted."""
+        (self._folder / CLEAR_BAD).unlink(missing_ok=True)
 
     def next_birth(self) -> int:
         """Return a number that was never returned before, for a new connection.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from skerry_agent.core.plan import Key
+from skerry_agent.core.world import Key
 from skerry_agent.pulling.images import Image
 from skerry_agent.pulling.store import BlobStore
 from skerry_contract.manifest import RunSettings

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from skerry_agent.core.plan import Key
+from skerry_agent.core.world import Key
 from skerry_agent.pulling.images import Image
 from skerry_agent.pulling.store import BlobStore
 from skerry_agent.runtimes import (

@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-from skerry_agent.core.plan import Key, Life
+from skerry_agent.core.world import Key, Life
 from skerry_agent.executor import Executor
-from skerry_agent.reconciling.memory import CLEAR_BAD
 from skerry_agent.reconciling.reconciler import Reconciler
 from skerry_agent.telling.agent_log import end_of_log
 from skerry_agent.telling.calls import Calls
-from skerry_contract.errors import NoSpaceError, NotFoundError
+from skerry_contract.errors import NotFoundError
 
 LOG_BYTES = 64 * 1024
 """Bytes of the end of a log that one look reads."""
-_NEAREST = (Life.SERVING, Life.READY, Life.STARTING, Life.UNHEALTHY, Life.EXITED)
+_NEAREST = (Life.SERVING, Life.UNREADY, Life.READY, Life.STARTING, Life.UNHEALTHY, Life.EXITED)
 
 
 class LoopModules:
@@ -53,12 +52,7 @@ class LoopModules:
 
     def forgive(self) -> int:
         """See ``actions.Modules``."""
-        asked = self._state / CLEAR_BAD
-        try:
-            asked.touch()
-        except OSError as error:
-            raise NoSpaceError(f"{asked}: {error.strerror}", remedy="Free some space.") from error
-        return self._calls.ask(lambda: len(self._reconciler.bad))
+        return self._calls.ask(self._reconciler.clear_bad)
 
     def _key(self, module: str) -> Key:
         """Return the instance of a module that is nearest to serving."""

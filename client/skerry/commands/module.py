@@ -53,7 +53,7 @@ def module() -> None:
 @click.option(
     "--environment",
     metavar="PATH",
-    help="In FOLDER: a requirements or conda file, or a pyproject.toml.",
+    help="In FOLDER: a requirements or conda file, or pyproject.toml, or pyproject.toml[EXTRA,…].",
 )
 @click.option(
     "--platform", "platforms", multiple=True, help="Repeatable.  [default: this machine's]"

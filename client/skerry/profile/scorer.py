@@ -7,13 +7,14 @@ from pathlib import Path
 from skerry import recipe as recipes
 from skerry.api import Api
 from skerry.conda_dependencies import CondaDependencies
+from skerry.environment_files import sources_in, text_beside
 from skerry.inference import Source
 from skerry.recipe import RECIPE, Recipe
 from skerry.upload import download
 from skerry_contract import environment
 from skerry_contract.environment import Requirements
-from skerry_contract.errors import EnvironmentFileError
 from skerry_contract.names import ModelReference
+from skerry_contract.pyproject import from_pyproject, split_choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ def from_folder(folder: Path) -> Scorer:
     """
     file = folder / RECIPE
     recipe = recipes.complete(recipes.read(file) if file.is_file() else Recipe(), folder)
-    needs = _file(folder / recipe.environment) if recipe.environment else Requirements()
+    needs = _file(folder, recipe.environment) if recipe.environment else Requirements()
+    needs = environment.with_schema_package(needs, sources_in(folder))
     return Scorer(folder, recipe.entry_script, recipe.models, needs)
 
 
@@ -76,13 +78,11 @@ def model_folder(api: Api, models: Sequence[ModelReference], target: Path) -> Pa
     return folders[0] if len(folders) == 1 else target
 
 
-def _file(path: Path) -> Requirements:
-    if path.suffix in {".yml", ".yaml"}:
-        return CondaDependencies(path).requirements()
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise EnvironmentFileError(f"{path} cannot be read: {error}") from error
-    if path.name == "pyproject.toml":
-        return environment.from_pyproject(path.name, text)
-    return environment.from_pip(path.name, text)
+def _file(folder: Path, named: str) -> Requirements:
+    name, chosen = split_choice(named)
+    if Path(name).suffix in {".yml", ".yaml"}:
+        return CondaDependencies(folder / name).requirements()
+    beside = text_beside(folder)
+    if Path(name).suffix == ".toml":
+        return from_pyproject(name, beside(name), chosen)
+    return environment.from_pip(name, beside(name), beside)

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skerry_cloud.blobs import BlobStore
-from skerry_cloud.compiler import content, environment_file
+from skerry_cloud.compiler import content, entry_script, environment_file
 from skerry_cloud.compiler.base import base_layer, python_packages
-from skerry_cloud.compiler.entry_script import check_entry_script
 from skerry_cloud.compiler.environment import Tools, environment_layer, find_uv
 from skerry_cloud.compiler.environment_file import Requirements, read_environment
 from skerry_cloud.compiler.given_base import given_base
@@ -29,7 +28,9 @@ from skerry_cloud.compiler.request import (
     check_request,
 )
 from skerry_cloud.compiler.trial import find_how, try_module
+from skerry_contract.environment import with_schema_package
 from skerry_contract.errors import ConflictError, EnvironmentFileError
+from skerry_contract.pyproject import split_choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def compile_module(
     check_request(request)
     host = host or content.find_host()
     platform = find_platform(request.platform)
-    check_entry_script(request.entry_script, request.files, blobs)
+    entry_script.check_entry_script(request.entry_script, request.files, blobs)
     wanted = _requirements(request, blobs)
     for note in wanted.notes:
         progress(note)
@@ -116,14 +117,27 @@ def _check(place: _Place, platform: Platform, image: Image, base: Base) -> Check
 def _requirements(request: BuildRequest, blobs: BlobStore) -> Requirements:
     if not request.environment:
         return Requirements()
+    files = {file.path: file for file in request.files}
+
+    def beside(path: str) -> str:
+        if path not in files:
+            raise EnvironmentFileError(
+                f"there is no {path!r:.200} among the scorer's files",
+                remedy="Name the environment file by its path inside the scorer's folder.",
+            )
+        data = blobs.read(files[path].digest, limit=environment_file.MAX_BYTES)
+        return environment_file.as_text(path, data)
+
+    path, _ = split_choice(request.environment)
+    read = read_environment(request.environment, beside(path).encode(), beside)
+    return with_schema_package(read, _sources(request, blobs))
+
+
+def _sources(request: BuildRequest, blobs: BlobStore) -> Iterator[str]:
+    """Yield the scorer's Python files, as far as they are of a size that people write."""
     for file in request.files:
-        if file.path == request.environment:
-            data = blobs.read(file.digest, limit=environment_file.MAX_BYTES)
-            return read_environment(request.environment, data)
-    raise EnvironmentFileError(
-        f"there is no {request.environment!r:.200} among the scorer's files",
-        remedy="Name the environment file by its path inside the scorer's folder.",
-    )
+        if file.path.endswith(".py") and file.size <= entry_script.MAX_BYTES:
+            yield blobs.read(file.digest, limit=entry_script.MAX_BYTES).decode("utf-8", "replace")
 
 
 def _base(place: _Place, platform: Platform, shelf: LayerShelf) -> Base:

@@ -22,7 +22,7 @@ from skerry_cloud.compiler.platforms import Platform
 from skerry_cloud.compiler.programs import Finished, run
 from skerry_cloud.compiler.request import Layer, Progress
 from skerry_cloud.compiler.stand_in import provide, stand_in
-from skerry_cloud.compiler.wheels import Wheel, ask_index, blamed, describe
+from skerry_cloud.compiler.wheels import Wheel, ask_index, blamed, describe, meant
 from skerry_contract.errors import EnvironmentFileError, NetworkError
 
 ENVIRONMENT_FOLDER = "opt/skerry/env"
@@ -231,7 +231,7 @@ def _had(wanted: Requirements, platform: Platform, tools: Tools, done: Finished)
         told.append(
             describe(name, found, platform, PYTHON)
             if is_known
-            else f"the package index has no package {name}"
+            else f"the package index has no package {name}{meant(name)}"
         )
     return told
 

@@ -135,7 +135,8 @@ class BuildRequest:
         models: Models, each of which becomes a layer.
         files: The scorer's folder: the entry script and what lies beside it.
         entry_script: Path of the script with ``init()`` and ``run()`` in ``files``.
-        environment: Path of a requirements or conda file in ``files``; "" for none.
+        environment: Path of a requirements or conda file or of a ``pyproject.toml`` in ``files``,
+            that with extras and groups in brackets; "" for none.
         check_init: Run ``init()`` and the golden set once, if the platform is that of this machine.
         base: Image to use as the base; None for Skerry's own, made from Debian packages.
     """

@@ -11,18 +11,16 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from skerry_cloud.blobs import CHUNK, BlobStore
+from skerry_cloud.blobs import BlobStore
 from skerry_cloud.compiler.layers import SCRATCH
 from skerry_cloud.compiler.platforms import Platform, find_platform
-from skerry_cloud.compiler.programs import kill_group
 from skerry_cloud.compiler.request import (
     MODELS_FOLDER,
     Base,
@@ -33,15 +31,18 @@ from skerry_cloud.compiler.request import (
     Progress,
 )
 from skerry_cloud.compiler.trees import prune, unpack_layer
+from skerry_cloud.compiler.trial_child import started
 from skerry_cloud.compiler.trial_command import Trees, plain_command, sandbox_command
-from skerry_contract.errors import GoldenError, InitFailedError, RuntimeFailedError, SkerryError
+from skerry_cloud.compiler.trial_group import own_group
+from skerry_cloud.compiler.trial_watch import Limits, Watch, watched
+from skerry_contract.errors import GoldenError, InitFailedError, SkerryError
 
 DEADLINE_S = 180.0
 """Seconds for ``init()`` and the golden set together."""
 
 _LOOK_S = 0.05
+_LONGEST_LOOK_S = 0.5
 _ANSWER_BYTES = 1024 * 1024
-_TAIL_BYTES = 16 * 1024
 _SKIP = "Build without the check if init() can only work on a device."
 
 
@@ -52,7 +53,7 @@ class How:
     Attributes:
         sandboxed: Under bubblewrap, else as a plain child.
         deadline_s: Seconds that it may take in all.
-        data_bytes: Memory that each of its processes may write to.
+        limits: What it may take in all; each process may write to as much memory as all together.
         emulator: Program that runs it, where this machine cannot.
         root: Where the layers of a given base are laid out; None for Skerry's own.
         python: Path in the image of its Python.
@@ -60,7 +61,7 @@ class How:
 
     sandboxed: bool
     deadline_s: float = DEADLINE_S
-    data_bytes: int = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
+    limits: Limits = field(default_factory=Limits)
     emulator: Path | None = None
     root: Path | None = None
     python: str = "/usr/bin/python3.11"
@@ -117,16 +118,23 @@ def try_module(
         progress(f"trying init(){_aside(how)}")
         make = sandbox_command if how.sandboxed else plain_command
         command, variables = make(request, find_platform(image.platform), parts, how.emulator)
-        limits = ["prlimit", "--core=0", f"--data={how.data_bytes}"]
-        trial = _Trial(request, parts, time.monotonic() + how.deadline_s)
-        with _started([*limits, *command], variables, parts.app) as (child, tail):
+        # Below this server, so that a trial which runs wild does not keep it from ending it.
+        held = ["nice", "-n", "10", "prlimit", "--core=0", f"--data={how.limits.memory_bytes}"]
+        deadline = time.monotonic() + how.deadline_s
+        with (
+            own_group(how.limits.memory_bytes, how.limits.processes) as group,
+            started(group.entering([*held, *command]), variables, parts.app) as (child, tail),
+            watched(child, parts.run, group, how.limits) as watch,
+        ):
+            trial = _Trial(request, parts, deadline, tail, watch)
             try:
-                trial.wait_for_init(child, tail)
+                trial.wait_for_init(child)
                 trial.check_golden(progress)
             except _UnjudgedError as error:
+                meaning = trial.with_reason(error.meaning)
                 if how.emulator is None:
-                    raise error.meaning from error
-                progress(f"not checked: {error.meaning.text}, under {how.emulator.name}")
+                    raise meaning from error
+                progress(f"not checked: {meaning.text}, under {how.emulator.name}")
                 return "emulator-failed"
     return "yes"
 
@@ -156,23 +164,38 @@ class _UnjudgedError(Exception):
 class _Trial:
     """One run of a module; judges what comes out of it."""
 
-    def __init__(self, request: BuildRequest, parts: Trees, deadline: float) -> None:
+    def __init__(
+        self,
+        request: BuildRequest,
+        parts: Trees,
+        deadline: float,
+        tail: Callable[[], str],
+        watch: Watch,
+    ) -> None:
         self._request = request
         self._parts = parts
         self._deadline = deadline
+        self._tail = tail
+        self._watch = watch
 
-    def wait_for_init(self, child: subprocess.Popen[bytes], tail: Callable[[], str]) -> None:
+    def wait_for_init(self, child: subprocess.Popen[bytes]) -> None:
         subject = f"{self._request.reference}: {self._request.entry_script}"
+        pause_s = _LOOK_S
         while time.monotonic() < self._deadline:
             if child.poll() is not None:
-                raise self._ended(child.returncode, tail())
+                raise self._ended(child.returncode)
             with suppress(OSError, http.client.HTTPException):
                 if self._ask("GET", "/skerry/status", timeout_s=5.0).get("ready") is True:
                     return
-            time.sleep(_LOOK_S)
+            time.sleep(pause_s)
+            # Being asked costs time that a trial which hangs should not seem to use.
+            pause_s = min(pause_s * 1.1, _LONGEST_LOOK_S)
+        self._watch.dump()
         raise _UnjudgedError(
             InitFailedError(
-                f"{subject}: init() had not returned in time", remedy=_SKIP, detail=tail()
+                f"{subject}: init() had not returned in time",
+                remedy=_SKIP,
+                detail=self._parts.as_in_image(self._tail()),
             )
         )
 
@@ -209,8 +232,16 @@ class _Trial:
             connection.close()
         return value if isinstance(value, dict) else {}
 
-    def _ended(self, status: int, output: str) -> InitFailedError | _UnjudgedError:
-        inside = self._parts.as_in_image
+    def with_reason(self, meaning: SkerryError) -> SkerryError:
+        """Return an error that says what the trial was ended for, if it was."""
+        if not self._watch.reason:
+            return meaning
+        text = f"{self._request.reference}: the module {self._watch.reason}"
+        detail = self._parts.as_in_image(self._tail())
+        return type(meaning)(text, remedy=meaning.remedy or _SKIP, detail=detail)
+
+    def _ended(self, status: int) -> InitFailedError | _UnjudgedError:
+        inside, output = self._parts.as_in_image, self._tail()
         try:
             with (self._parts.run / "failure.json").open("rb") as file:
                 failure = json.loads(file.read(_ANSWER_BYTES))
@@ -286,51 +317,3 @@ def _place(folder: Path, files: Sequence[FileEntry], blobs: BlobStore, *, copy: 
                     os.link(source, target)
                     continue
             shutil.copyfile(source, target)
-
-
-@contextmanager
-def _started(
-    command: Sequence[str], variables: dict[str, str], cwd: Path
-) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], str]]]:
-    """Run ``command`` as long as the block lasts; give it and the end of what it wrote."""
-    try:
-        child = subprocess.Popen(
-            command,
-            env=variables,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise RuntimeFailedError(f"{command[0]} cannot be started: {error}") from error
-    with child:
-        assert child.stdout is not None  # noqa: S101  # it is PIPE
-        tail = _Tail(child.stdout)
-        try:
-            yield child, tail.text
-        finally:
-            kill_group(child)
-            tail.close()
-
-
-class _Tail:
-    """Reads all that a child writes, and keeps the end of it."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._kept = b""
-        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
-        self._thread.start()
-
-    def text(self) -> str:
-        # The last words of a child that has ended may still be on their way.
-        self._thread.join(timeout=1.0)
-        return self._kept.decode("utf-8", "replace")
-
-    def close(self) -> None:
-        self._thread.join(timeout=5.0)
-
-    def _read(self, stream: IO[bytes]) -> None:
-        while chunk := os.read(stream.fileno(), CHUNK):
-            self._kept = (self._kept + chunk)[-_TAIL_BYTES:]

@@ -14,6 +14,10 @@ Command = tuple[list[str], dict[str, str]]
 _RUN_FOLDER = "run/skerry"
 _SCRATCH = "tmp"
 _EMULATOR = f"/{_SCRATCH}/.emulator"
+SCRATCH_BYTES = 1024**3
+"""What a trial may write into each of the two folders for passing things; they lie in memory."""
+# A crash, and what is asked where it hangs, shows the script's line.
+_TELLING = {"PYTHONFAULTHANDLER": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +63,17 @@ def sandbox_command(
         ("--bind", trees.run, _RUN_FOLDER),
     ]
     bound = [word for kind, source, place in mounts for word in (kind, str(source), f"/{place}")]
-    system = ["--proc", "/proc", "--dev", "/dev", "--tmpfs", f"/{_SCRATCH}"]
-    system += ["--chdir", f"/{APP_FOLDER}"]
+    system = ["--proc", "/proc", "--dev", "/dev"]
+    for place in (_SCRATCH, "dev/shm"):
+        system += ["--size", str(SCRATCH_BYTES), "--tmpfs", f"/{place}"]
+    system += ["--remount-ro", "/dev", "--chdir", f"/{APP_FOLDER}"]
     start = entrypoint_of(trees.python)
     if emulator:
         system += ["--ro-bind", str(emulator.resolve()), _EMULATOR]
         start.insert(0, _EMULATOR)
     apart = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     user = ["--uid", "65532", "--gid", "65532"]
-    variables = {**environment_of(request), "SKERRY_RUN_DIR": f"/{_RUN_FOLDER}"}
+    variables = {**environment_of(request), **_TELLING, "SKERRY_RUN_DIR": f"/{_RUN_FOLDER}"}
     set_all = [word for item in variables.items() for word in ("--setenv", *item)]
     words = ["bwrap", *bound, *system, *apart, *user, "--clearenv", *set_all]
     return [*words, *start], {"PATH": "/usr/local/bin:/usr/bin:/bin"}
@@ -83,6 +89,7 @@ def plain_command(
     variables = environment_of(request)
     models = variables["AZUREML_MODEL_DIR"].removeprefix(f"/{APP_FOLDER}/")
     variables |= {
+        **_TELLING,
         "PYTHONHOME": str(trees.base / "usr"),
         "PYTHONPATH": ":".join(str(folder) for folder in folders if folder),
         "AML_APP_ROOT": str(trees.app),

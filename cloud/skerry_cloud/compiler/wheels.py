@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import requests
 
 from skerry_cloud.compiler.platforms import Platform
+from skerry_contract.conda_names import MISNAMED
 
 MAX_BYTES = 64 * 1024 * 1024
 """Longest answer of an index that is read."""
@@ -34,6 +35,7 @@ _BLAMED = tuple(
 )
 _OF_LINUX = re.compile(r"(?:many)?linux(?:\d+)?_(?:\d+_\d+_)?([a-z]\w+)")
 _LIBC = re.compile(r"manylinux_(\d+)_(\d+)_(\w+)")
+_PRE_RELEASE = re.compile(r"\d(?:a|b|rc|\.?dev)\d")
 _OLD_LIBC = ("manylinux1", "manylinux2010", "manylinux2014")
 GLIBC = 36
 """The base has the C library 2.36."""
@@ -91,15 +93,23 @@ def describe(name: str, wheels: Sequence[Wheel], platform: Platform, python: str
     if fitting:
         return f"{name} has wheels for {target} in these versions: {_listed(fitting)}"
     if not wheels:
-        return f"{name} has no wheels at all, only sources, which are not built here"
+        return f"{name} has no wheels at all, only sources, which are not built here{meant(name)}"
     newest = _versions(wheel.version for wheel in wheels)[0]
     tags = [wheel for wheel in wheels if wheel.version == newest]
     pythons = _versions(tag for wheel in tags for tag in wheel.pythons)
-    machines = sorted({_machine(tag) for wheel in tags for tag in wheel.platforms})
+    platforms = {tag for wheel in tags for tag in wheel.platforms}
+    machines = sorted(_machine(tag) for tag in platforms if _OF_LINUX.fullmatch(tag))
+    machines = list(dict.fromkeys(machines)) or sorted(platforms)
     return (
         f"{name} has no wheel for {target} in any version; the newest, {newest}, has them for "
         f"{_listed(pythons)} on {', '.join(machines)}"
     )
+
+
+def meant(name: str) -> str:
+    """Return what to add where people often write a package's import for its name."""
+    found = MISNAMED.get(name.lower())
+    return f"; perhaps {found} is meant" if found else ""
 
 
 def ask_index(url: str, name: str) -> list[Wheel] | None:
@@ -157,8 +167,9 @@ def _machine(tag: str) -> str:
 
 
 def _versions(found: Iterable[str]) -> list[str]:
-    """Return versions or tags once each, the newest first."""
-    return sorted(set(found), key=_numbers, reverse=True)
+    """Return versions or tags once each, the newest first, pre-releases only for want of others."""
+    every = sorted(set(found), key=_numbers, reverse=True)
+    return [version for version in every if not _PRE_RELEASE.search(version)] or every
 
 
 def _numbers(text: str) -> list[int]:
@@ -167,4 +178,5 @@ def _numbers(text: str) -> list[int]:
 
 def _listed(words: Sequence[str]) -> str:
     rest = len(words) - _MOST_VERSIONS
-    return ", ".join(words[:_MOST_VERSIONS]) + (f" and {rest} older ones" if rest > 0 else "")
+    older = f" and {rest} older ones, down to {words[-1]}" if rest > 0 else ""
+    return ", ".join(words[:_MOST_VERSIONS]) + older

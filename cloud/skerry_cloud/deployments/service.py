@@ -27,7 +27,7 @@ from skerry_cloud.trust import Director
 from skerry_contract import shape
 from skerry_contract.desired import AgentSpec, Desired, ModuleSpec
 from skerry_contract.errors import NotFoundError
-from skerry_contract.manifest import Manifest
+from skerry_contract.manifest import Manifest, Window
 from skerry_contract.names import Reference, parse_reference
 
 Announce = Callable[[Iterable[str]], None]
@@ -80,12 +80,14 @@ class Meant:
         days: How long that may still be installed.
         modules: What runs.
         agent: What runs them.
+        windows: When it may go over to that.
     """
 
     deployment: str = ""
     days: float = _NOTHING_DAYS
     modules: Mapping[str, ModuleSpec] = field(default_factory=dict)
     agent: AgentSpec | None = None
+    windows: tuple[Window, ...] = ()
 
 
 class Deployments:
@@ -266,6 +268,7 @@ class Deployments:
                     manifest.expires_days,
                     specs(manifest, modules, device=device, platform=platform),
                     agent_spec(manifest, modules, device=device, platform=platform),
+                    manifest.windows,
                 )
             self._sign(connection, device, platform, meant)
             changed.append(device)
@@ -285,6 +288,7 @@ class Deployments:
             meant.deployment,
             meant.modules,
             meant.agent,
+            meant.windows,
         )
         row = {
             "device": device,

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import NamedTuple
 
@@ -116,7 +117,7 @@ def result_item(stream: str, taken: Taken, result: bytes, ms: float) -> bytes:
         _quoted(stream),
         _quoted(taken.input),
         _quoted(taken.kind),
-        _quoted(taken.name),
+        encode_basestring(taken.name).encode("utf-8", "replace"),
         result,
         ms,
     )
@@ -136,6 +137,7 @@ def _failed(source: Source, taken: Taken, text: str, detail: str = "") -> Outcom
     return Outcome(source, taken, item, f"{text}\n{detail}".strip())
 
 
+@lru_cache(maxsize=64)
 def _quoted(text: str) -> bytes:
     """Return text as JSON; what is no UTF-8 in the name of an odd file becomes a question mark."""
     return encode_basestring(text).encode("utf-8", "replace")

@@ -95,7 +95,11 @@ class Feeder:
                 if storing is not None:
                     await storing
                 storing = asyncio.create_task(self._store(batch)) if batch else None
-                if not batch:
+                if batch:
+                    # The line goes out before the worker computes again: the agent has its own
+                    # processor, and whoever has to wait for the worker's lock waits for long.
+                    await asyncio.sleep(0)
+                else:
                     await self._rest()
             if storing is not None:
                 await storing

@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from skerry_scorer.http.answers import error_answer
+from skerry_scorer.http.answers import error_answer, later
+from skerry_scorer.http.reception import Reception
 from skerry_scorer.http.wire import Answer, Request, RequestReader, WireError, encode
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 LINGER_S = 2.0
 """Seconds that a refused client may go on sending before the connection is cut."""
 MAX_AHEAD_BYTES = 64 * 1024
-"""How much of further requests is held while one is answered."""
+"""How much of further requests is held while one is answered, or an answer is not read."""
 
 Deliver = Callable[[Answer], None]
 
@@ -58,12 +59,20 @@ class Connections:
         max_body_bytes: Longest request body.
         max_connections: Connections beyond it are answered with 503 and closed.
         patience: How long clients are waited for.
+        reception: What unfinished requests of this and other listeners may hold together.
     """
 
     def __init__(
-        self, handle: Handler, *, max_body_bytes: int, max_connections: int, patience: Patience
+        self,
+        handle: Handler,
+        *,
+        max_body_bytes: int,
+        max_connections: int,
+        patience: Patience,
+        reception: Reception,
     ) -> None:
         self.handle = handle
+        self.reception = reception
         self.max_body_bytes = max_body_bytes
         self.patience = patience
         self._max_connections = max_connections
@@ -114,6 +123,7 @@ class Connection(asyncio.Protocol):
         self._until = 0.0
         self._writable = True
         self._refused = False
+        self._held = 0
 
     # --- what asyncio calls -----------------------------------------------------------------
 
@@ -124,12 +134,13 @@ class Connection(asyncio.Protocol):
         if self._connections.add(self):
             self._wait(self._patience.idle_s)
         else:
-            self._refuse(503, "too many connections")
+            self._refuse(later("too many connections"))
             self._close_when_read()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Forget the request that nobody waits for any more."""
         self._connections.remove(self)
+        self._let_go()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -142,13 +153,14 @@ class Connection(asyncio.Protocol):
             return
         first_byte = self._reader.idle
         self._reader.feed(data)
-        if self._answering is not None:
+        if self._answering is not None or not self._writable:
             if self._reader.held > MAX_AHEAD_BYTES:
                 self._transport.pause_reading()
             return
         if first_byte:
             self._wait(self._patience.request_s)
         self._go_on()
+        self._account()
 
     def pause_writing(self) -> None:
         """Take no further request until the client has read its answers."""
@@ -174,7 +186,7 @@ class Connection(asyncio.Protocol):
             try:
                 request = self._reader.next_request()
             except WireError as error:
-                self._refuse(error.status, str(error))
+                self._refuse(error_answer(error.status, str(error)))
                 return
             if request is None:
                 if self._reader.wants_continue():
@@ -188,6 +200,20 @@ class Connection(asyncio.Protocol):
             elif not self._write(answer):
                 return
 
+    def _account(self) -> None:
+        """Note how much of a request is held that is not whole; refuse it if that is too much."""
+        held = 0 if self._refused else self._reader.held
+        if held == self._held:
+            return
+        if self._connections.reception.change(self._held, held):
+            self._held = held
+        else:
+            self._refuse(later("other requests that are still coming hold all memory for them"))
+
+    def _let_go(self) -> None:
+        self._connections.reception.change(self._held, 0)
+        self._held = 0
+
     def _handled(self, request: Request) -> Answer | Pending:
         try:
             return self._connections.handle(request, self._delivered)
@@ -199,6 +225,7 @@ class Connection(asyncio.Protocol):
         self._answering = None
         if self._write(answer):
             self._go_on()
+            self._account()
 
     def _write(self, answer: Answer) -> bool:
         """Write an answer, and return whether there may be a next request."""
@@ -224,9 +251,11 @@ class Connection(asyncio.Protocol):
         self._wait(waiting_for.idle_s if self._reader.idle else waiting_for.request_s)
         return True
 
-    def _refuse(self, status: int, text: str) -> None:
+    def _refuse(self, answer: Answer) -> None:
         self._refused = True
-        self._transport.write(encode(error_answer(status, text), keep_alive=False))
+        self._reader = RequestReader(0)  # what came of the request is of no use any more
+        self._let_go()
+        self._transport.write(encode(answer, keep_alive=False))
         # Closing with bytes unread resets the connection, and the client never sees why.
         with suppress(OSError):  # the client has gone already
             self._transport.write_eof()
@@ -266,4 +295,4 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         else:
             seconds = self._patience.request_s
-            self._refuse(408, f"the request did not come within {seconds:g} s")
+            self._refuse(error_answer(408, f"the request did not come within {seconds:g} s"))

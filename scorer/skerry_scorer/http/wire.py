@@ -22,6 +22,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _DIGITS = re.compile("[0-9]{1,18}", re.ASCII)
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 _HEX = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 REASONS = {
@@ -139,7 +140,7 @@ class RequestReader:
     @property
     def held(self) -> int:
         """Bytes that have come and are part of no request yet."""
-        return len(self._buffer)
+        return len(self._buffer) + self._body.held
 
     def feed(self, data: bytes) -> None:
         """Add what came."""
@@ -169,6 +170,7 @@ class RequestReader:
         if body is None:
             return None
         head, self._head, self._continued = self._head, None, False
+        self._body = _NO_BODY
         return Request(head.method, head.path, head.query, head.headers, body, head.keep_alive)
 
     def _take_head(self) -> list[bytes] | None:
@@ -180,6 +182,8 @@ class RequestReader:
         if (len(self._buffer) if end < 0 else end) > MAX_HEAD_BYTES:
             raise WireError(431, f"header fields are longer than {MAX_HEAD_BYTES} bytes")
         if end < 0:
+            if _BARE_LF.search(self._buffer):  # its end would never come
+                raise WireError(400, "a line must end with CR LF")
             self._searched = len(self._buffer)
             return None
         self._searched = 0
@@ -269,6 +273,8 @@ def _body_reader(head: _Head, max_bytes: int) -> "_Sized | _Chunked":
 
 
 class _Sized:
+    held = 0  # all of it is in the buffer
+
     def __init__(self, length: int) -> None:
         self._length = length
 
@@ -291,6 +297,10 @@ class _Chunked:
         self._body = bytearray()
         self._left: int | None = None
         self._trailer_bytes = 0
+
+    @property
+    def held(self) -> int:
+        return len(self._body)
 
     def take(self, buffer: bytearray) -> bytes | None:
         while True:

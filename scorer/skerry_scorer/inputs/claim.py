@@ -2,16 +2,26 @@
 
 Whoever reads an input holds a lock on its folder: while a new version of a module takes over from
 the old one, nothing is scored by both. In ``failed`` below it lies a note of what is being scored.
+Inputs that follow each other fast are noted together, more and more of them, for as long as nothing
+comes between: so a note is about one input where that is cheap, and about many where it is dear.
 """
 
 import errno
 import fcntl
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
+from skerry_scorer.forks import keep_private
 from skerry_scorer.inputs.failed import FAILED_FOLDER, FailedFolder
-from skerry_scorer.inputs.under_way import Key, UnderWay
+from skerry_scorer.inputs.under_way import (
+    MAX_TOGETHER,
+    MAX_TOGETHER_BYTES,
+    Key,
+    Noted,
+    UnderWay,
+)
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +46,21 @@ class ClaimedFolder:
         self._name = name
         self._path = path
         self._note = UnderWay()
+        self._covered: frozenset[Key] = frozenset()
+        self._reach = 1
         self._last_trouble = ""
         self.descriptor = -1
+        keep_private(self)
+
+    def close(self) -> None:
+        """Let go of the descriptor in a fork; the lock stays with the host."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
     @property
-    def left(self) -> bytes:
-        """Content of the input that the last process died of, if it was noted."""
+    def left(self) -> list[bytes]:
+        """Contents of the inputs that the last process may have died of, if they were noted."""
         return self._note.left
 
     def claim(self) -> bool:
@@ -58,28 +77,47 @@ class ClaimedFolder:
     def release(self) -> None:
         """Let others have the folder."""
         self._note.close()
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        self._covered, self._reach = frozenset(), 1
+        self.close()
 
-    def begin(self, key: Key, content: bytes = b"") -> None:
+    def begin(self, key: Key, content: bytes = b"", following: Iterable[Noted] = ()) -> None:
         """Note for the next process that this input is being scored, until the next or ``rest``.
 
         Args:
             key: Which input it is.
             content: What to keep of one that nobody will bring again.
+            following: The inputs that will be begun next, if nothing comes between.
 
         Raises:
             UnusableInputError: It has ended the process too often.
         """
+        if key in self._covered:
+            return
         ended = self._note.ended(key)
         if ended >= MAX_ENDS:
             raise UnusableInputError(f"ended the process {ended} times while it was scored")
-        self._note.begin(key, content)
+        noted = [(key, content)]
+        if not ended:
+            noted += self._joined(following, self._reach - 1)
+        self._note.begin(noted)
+        self._covered = frozenset([key for key, _ in noted])
+        self._reach = min(self._reach * 2, MAX_TOGETHER)
 
     def rest(self) -> None:
         """Blame no input if the process ends now; from any thread."""
+        self._covered, self._reach = frozenset(), 1
         self._note.wipe()
+
+    def _joined(self, following: Iterable[Noted], most: int) -> list[Noted]:
+        """Return those of the inputs to come that are noted now; a suspect is noted alone."""
+        found: list[Noted] = []
+        size = 0
+        for (key, content), _ in zip(following, range(most), strict=False):
+            size += len(content)
+            if size > MAX_TOGETHER_BYTES or self._note.ended(key):
+                break
+            found.append((key, content))
+        return found
 
     def tell(self, trouble: str) -> None:
         """Log what is wrong with the folder, once for as long as it stays the same."""

@@ -125,12 +125,13 @@ def lines(pipe: IO[bytes]) -> Iterator[list[tuple[bytes, str]]]:
     size = 0
     while chunk := os.read(pipe.fileno(), _CHUNK_BYTES):
         *ended, rest = chunk.split(b"\n")
-        found: list[tuple[bytes, str]] = []
-        for piece in ended:
-            found += _line([*parts, piece], size + len(piece))
+        if ended:
+            # Only the first can have begun before this chunk; the others are whole, and short.
+            found = _line([*parts, ended[0]], size + len(ended[0]))
+            found += [(line, "") for piece in ended[1:] if (line := piece.removesuffix(b"\r"))]
             parts, size = [], 0
-        if found:
-            yield found
+            if found:
+                yield found
         size += len(rest)
         if rest and size <= MAX_LINE_BYTES:
             parts.append(rest)

@@ -99,7 +99,7 @@ class InputFolder:
 
     def begin(self, look: Look) -> None:
         """See ``Source.begin``."""
-        self._claimed.begin(look.key)
+        self._claimed.begin(look.key, following=((next_.key, b"") for next_ in self._ready))
 
     def rest(self) -> None:
         """See ``Source.rest``."""

@@ -78,7 +78,9 @@ class Mailbox:
                 found.append(self._messages.popleft())
                 size += len(found[-1].content)
             self._bytes -= size
-            self._changed.notify()
+            # Who waits is woken for more than a few: it takes what it puts in from who takes it.
+            if len(self._messages) <= MAX_WAITING // 2 and self._bytes <= MAX_WAITING_BYTES // 2:
+                self._changed.notify()
         return found
 
     def clear(self) -> None:

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 from skerry_scorer.inputs.claim import ClaimedFolder, UnusableInputError
 from skerry_scorer.inputs.failed import FailedFolder
 from skerry_scorer.inputs.mailbox import Mailbox, Message
+from skerry_scorer.inputs.under_way import Noted
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +85,7 @@ class StreamInput:
 
     def begin(self, message: Message) -> None:
         """See ``Source.begin``."""
-        content = message.content
-        key = (message.kind, len(content), zlib.crc32(content), 0)
-        self._claimed.begin(key, b"" if self._origin.brings_again else content)
+        self._claimed.begin(*self._noted(message), map(self._noted, self._taken))
 
     def read(self, message: Message) -> str | bytes | None:
         """See ``Source.read``."""
@@ -124,11 +123,16 @@ class StreamInput:
         """See ``Source.rest``."""
         self._claimed.rest()
 
+    def _noted(self, message: Message) -> Noted:
+        content = message.content
+        key = (message.kind, len(content), zlib.crc32(content), 0)
+        return key, b"" if self._origin.brings_again else content
+
     def _left_over(self) -> list[Message]:
-        """Return the message that the last process died of, if only its note is left of it."""
-        if self._origin.brings_again or not self._claimed.left:
+        """Return the messages that the last process may have died of, where nobody has them."""
+        if self._origin.brings_again:
             return []
-        return [Message(self._name, "line", "again", self._claimed.left)]
+        return [Message(self._name, "line", "again", content) for content in self._claimed.left]
 
     def _file_name(self, message: Message) -> str:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

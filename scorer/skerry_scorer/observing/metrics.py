@@ -48,6 +48,7 @@ class Present:
         scored: Results since the start.
         failed: Inputs and requests without one.
         waiting: Requests that wait for ``run()``.
+        receiving_bytes: Bytes held of requests that are not whole yet, beyond the first of each.
         under_way: Calls of ``run()`` that are under way.
         busy_s: Seconds that the longest of them has taken.
     """
@@ -56,6 +57,7 @@ class Present:
     scored: int
     failed: int
     waiting: int
+    receiving_bytes: int
     under_way: int
     busy_s: float
 
@@ -95,6 +97,9 @@ class Metrics:
         return [
             _one("skerry_ready", "gauge", "1 once init() has returned.", int(present.ready)),
             _one("skerry_waiting", "gauge", "Calls that wait for run().", present.waiting),
+            _one(
+                "skerry_receiving_bytes", "gauge", "Unfinished requests.", present.receiving_bytes
+            ),
             _one("skerry_running", "gauge", "Calls of run() under way.", present.under_way),
             _one("skerry_run_busy_seconds", "gauge", "Age of the oldest run().", present.busy_s),
             _one("skerry_scored_total", "counter", "Results, over HTTP or not.", present.scored),

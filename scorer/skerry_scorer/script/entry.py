@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from skerry_scorer.azure import finder
+from skerry_scorer.forks import end_if_forked
 from skerry_scorer.http.answers import FAILED_HEADER
 from skerry_scorer.http.wire import Answer
 from skerry_scorer.script.arguments import (
@@ -32,6 +33,8 @@ MAX_DETAIL_CHARS = 8_000
 MAX_TEXT_CHARS = 1_000
 """Longest one-line description of an exception."""
 
+_PLAIN_TYPES = frozenset({dict, list, str, int, float, bool, tuple, type(None)})
+"""What most scripts return; none of them is a response."""
 _HOST_FOLDER = Path(__file__).parents[1]
 
 
@@ -130,12 +133,19 @@ class Scorer:
             RunFailedError: It raised, or what it returned cannot be written as JSON.
         """
         try:
-            answer = self.answer(self.arguments.of_input(data))
+            call = self.arguments.of_input(data)
         except InputError as error:
             raise RunFailedError(f"{self._script.name}: {error}") from error
-        if not answer.content_type:
-            return self._json_of(answer)
-        return answer.body
+        thread = threading.get_ident()
+        self._begun[thread] = time.monotonic()
+        try:
+            result = self._called("run", call)
+            if type(result) in _PLAIN_TYPES:
+                return self._json(result)
+            answer = self._answer_of(result)
+            return answer.body if answer.content_type else self._json_of(answer)
+        finally:
+            del self._begun[thread]
 
     def answer(self, call: Bound) -> Answer:
         """Return what a call of ``run()`` returned, as an answer over HTTP.
@@ -196,18 +206,32 @@ class Scorer:
     def _called(self, name: str, call: Bound) -> Any:
         try:
             return call()
-        except (Exception, SystemExit) as error:
+        # Signals come to the main thread, so whatever is raised here is the script's own doing.
+        except BaseException as error:
             text = f"{self._script.name}: {name}() raised {describe(error, self._script)}"
             raise RunFailedError(text, script_traceback(error)) from error
+        finally:
+            end_if_forked()
 
     def _answer_of(self, result: Any) -> Answer:
         try:
-            if hasattr(result, "get_data") and hasattr(result, "status_code"):
+            if _is_response(result):
                 return _own_answer(result)
-            return Answer(200, to_json(result))
-        except (TypeError, ValueError, RecursionError) as error:
-            text = f"{self._script.name}: what run() returned cannot be written as JSON: {error}"
-            raise RunFailedError(text) from error
+        except Exception as error:
+            raise self._unwritable(error) from error
+        return Answer(200, self._json(result))
+
+    def _json(self, result: Any) -> bytes:
+        try:
+            return to_json(result)
+        # Objects of the script's may turn themselves into values here, and fail in any way.
+        except Exception as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: Exception) -> RunFailedError:
+        why = text_of(error) or type(error).__name__
+        name = self._script.name
+        return RunFailedError(f"{name}: what run() returned cannot be written as JSON: {why}")
 
     def _json_of(self, answer: Answer) -> bytes:
         try:
@@ -225,23 +249,28 @@ def to_json(value: Any) -> bytes:
 
     Raises:
         TypeError: It holds something that JSON has no form for.
-        ValueError: It holds NaN, an infinity, a cycle or half a surrogate pair.
-        RecursionError: It is nested too deeply.
+        ValueError: It holds NaN, an infinity or half a surrogate pair.
+        RecursionError: It is nested too deeply, or holds itself.
     """
-    text = json.dumps(
-        value, default=_plain, allow_nan=False, separators=(",", ":"), ensure_ascii=False
-    )
-    return text.encode()
+    return _JSON.encode(value).encode()
 
 
 def describe(error: BaseException, script: Path) -> str:
     """Return an exception in one line: type, text, and the line of ``script`` that it came by."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    text = " ".join(text.split())
+    said = " ".join(text_of(error)[: 4 * MAX_TEXT_CHARS].split())
+    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(script)]
     where = f" ({script.name}:{lines[-1]})" if lines else ""
     return text[: MAX_TEXT_CHARS - len(where)] + where
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an exception says; one may fail even in that."""
+    try:
+        return str(error)
+    except Exception as failed:  # noqa: BLE001 - the script's own class may do anything
+        return f"(its text cannot be had: {type(failed).__name__})"
 
 
 def script_traceback(error: BaseException) -> str:
@@ -280,8 +309,14 @@ def _function(module: ModuleType, name: str, entry_script: str) -> Callable[...,
     return function
 
 
-def _own_answer(response: Any) -> Answer:
+def _is_response(result: Any) -> bool:
     # AMLResponse, ours or the real one, or any other response of Flask's.
+    if type(result) in _PLAIN_TYPES:
+        return False
+    return hasattr(result, "get_data") and hasattr(result, "status_code")
+
+
+def _own_answer(response: Any) -> Answer:
     status, body = int(response.status_code), response.get_data()
     if not 200 <= status <= 599:
         raise ValueError(f"status {status}: expected one from 200 to 599")
@@ -300,6 +335,17 @@ def _plain(value: Any) -> Any:
         if callable(method):
             return method()
     raise TypeError(f"{type(value).__name__} is not a value of JSON")
+
+
+# Made once: "json.dumps" with options of its own makes an encoder at each call. What holds itself
+# is found by its depth, so no notes are kept of what it is in.
+_JSON = json.JSONEncoder(
+    default=_plain,
+    allow_nan=False,
+    check_circular=False,
+    separators=(",", ":"),
+    ensure_ascii=False,
+)
 
 
 def _is_own(frame: traceback.FrameSummary) -> bool:

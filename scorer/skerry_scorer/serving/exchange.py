@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from skerry_scorer.http.answers import error_answer
 from skerry_scorer.http.connection import Deliver
 from skerry_scorer.http.cors import cors_headers
+from skerry_scorer.http.reception import Reception
 from skerry_scorer.http.wire import Answer, Request
 from skerry_scorer.observing.logs import REQUEST_ID, PrintedLines
 from skerry_scorer.observing.metrics import Metrics
@@ -27,6 +28,7 @@ class Watch:
     Args:
         service: What comes back with every answer.
         metrics: Where to count.
+        reception: What is held of requests that are not whole yet.
         printed: What stands in for standard output, where logs are JSON, or None.
         tracing: What makes spans, or None.
     """
@@ -35,11 +37,13 @@ class Watch:
         self,
         service: Service,
         metrics: Metrics,
+        reception: Reception,
         printed: PrintedLines | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         self.service = service
         self.metrics = metrics
+        self.reception = reception
         self.printed = printed
         self.tracing = tracing
 

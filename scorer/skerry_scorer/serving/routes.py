@@ -137,6 +137,7 @@ class Routes:
             scored=counts.scored,
             failed=counts.failed,
             waiting=self._worker.waiting,
+            receiving_bytes=self._watch.reception.held,
             under_way=self._worker.under_way,
             busy_s=self.scorer.busy_s if self.scorer else 0.0,
         )

@@ -23,6 +23,7 @@ class Limits:
         max_body_bytes: Longest request body and largest input file.
         max_waiting: Requests that may wait for ``run()``; more are turned away with 503.
         max_held_bytes: Bytes of requests that may wait for ``run()``; the first one always may.
+        max_receiving_bytes: Bytes of requests that have begun to come and are not whole, together.
         scoring_timeout_ms: How long a request may take, waiting included, in milliseconds.
         run_threads: How many calls of ``run()`` may be under way at once.
         batch_size: Most items of one call of ``run_batch()``; 1 does without.
@@ -36,6 +37,7 @@ class Limits:
     max_body_bytes: int = 100 * 1024 * 1024
     max_waiting: int = 64
     max_held_bytes: int = 256 * 1024 * 1024
+    max_receiving_bytes: int = 256 * 1024 * 1024
     scoring_timeout_ms: int = 3_600_000
     run_threads: int = 1
     batch_size: int = 1
@@ -148,6 +150,9 @@ def _limits(env: Mapping[str, str]) -> Limits:
         max_body_bytes=_number(env, "SKERRY_MAX_BODY_BYTES", default.max_body_bytes, 1, 2**31),
         max_waiting=_number(env, "SKERRY_MAX_WAITING", default.max_waiting, 1, 10_000),
         max_held_bytes=_number(env, "SKERRY_MAX_HELD_BYTES", default.max_held_bytes, 1, 2**40),
+        max_receiving_bytes=_number(
+            env, "SKERRY_MAX_RECEIVING_BYTES", default.max_receiving_bytes, 1, 2**40
+        ),
         scoring_timeout_ms=_number(env, "SCORING_TIMEOUT_MS", timeout_ms, 1, 10**9),
         run_threads=_number(env, "SKERRY_RUN_THREADS", default.run_threads, 1, 64),
         batch_size=_number(env, "SKERRY_BATCH_SIZE", default.batch_size, 1, 10_000),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry_agent.core.plan import Key
+from skerry_agent.core.world import Key
 from skerry_agent.pulling.images import Image
 from skerry_agent.pulling.store import BlobStore
 from skerry_agent.runtimes import Exited, InstanceSpec, Running, Runtime, bubblewrap

@@ -11,7 +11,6 @@ import pytest
 
 from skerry_agent.home import lock, read_home
 from skerry_contract.device import MAX_CONFIG_BYTES
-from skerry_contract.envelope import Key, KeyValue
 from skerry_contract.errors import (
     ConflictError,
     ContractError,
@@ -19,35 +18,12 @@ from skerry_contract.errors import (
     NotFoundError,
     UnauthorizedError,
 )
-
-KEY = Key(KeyValue("ab" * 32))
-DEVICE = {
-    "schema": 1,
-    "fleet": "home",
-    "device": "porch-camera",
-    "broker": {"host": "127.0.0.1", "port": 1883, "tls": False},
-    "cloud": {"url": "http://127.0.0.1:7700"},
-}
-TARGETS = {"keyids": [KEY.keyid], "threshold": 1}
-TRUST = {
-    "keys": {
-        KEY.keyid: {
-            "keytype": "ed25519",
-            "scheme": "ed25519",
-            "keyval": {"public": "ab" * 32},
-        }
-    },
-    "roles": {"targets": TARGETS},
-}
+from support.device_folder import DEVICE, KEY, TARGETS, TRUST, write_device_folder
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "device.json").write_text(json.dumps(DEVICE))
-    (tmp_path / "trust.json").write_text(json.dumps(TRUST))
-    (tmp_path / "token").write_text("secret-1\n")
-    (tmp_path / "token").chmod(0o600)
-    return tmp_path
+    return write_device_folder(tmp_path)
 
 
 def test_a_device_folder_is_read_whole(folder: Path) -> None:

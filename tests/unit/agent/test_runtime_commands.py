@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry_agent.core.plan import Key
+from skerry_agent.core.world import Key
 from skerry_agent.pulling.store import BlobStore
 from skerry_agent.runtimes import Exited, InstanceSpec, Running, bubblewrap, plain
 from skerry_agent.runtimes.docker import Owner, container, limits, status_of, without_frames

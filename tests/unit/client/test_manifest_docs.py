@@ -78,4 +78,7 @@ def test_the_page_names_every_field_with_its_meaning() -> None:
     page = manifest_docs.page_text()
     for name in ("expires_days", "start_deadline_s", "memory_mb", "pattern", "network"):
         assert f"| `{name}` |" in page
-    assert "| `restart` | `always` or `on-failure` or `never` | `always` |" in page
+    assert page.count("## check") == 1
+    assert (
+        "| `restart` | `always` or `on-unhealthy` or `on-failure` or `never` | `always` |" in page
+    )

@@ -10,6 +10,7 @@ import yaml
 from skerry_contract import manifest
 from skerry_contract.errors import ContractError
 from skerry_contract.manifest import (
+    Check,
     CommandInput,
     DataPolicy,
     FolderInput,
@@ -18,6 +19,7 @@ from skerry_contract.manifest import (
     RunSettings,
     TimerInput,
     TopicInput,
+    Window,
 )
 from skerry_contract.shape import hints_of
 
@@ -44,8 +46,9 @@ def test_a_whole_manifest_is_read_field_by_field() -> None:
         network="host",
         data=DataPolicy(10, {"email": "drop", "user": "hash"}, 64),
         resources=Resources(512, 100, 64),
-        probe=Probe(60, 10, 5, 3),
+        probe=Probe(60, 10, 5, 3, live=Check("/healthz", 8080), ready=Check("/readyz", 8080)),
     )
+    assert found.windows == (Window("02:00", "04:00", ("mon", "tue", "wed", "thu", "fri")),)
 
 
 def test_a_short_manifest_gets_its_defaults() -> None:
@@ -98,7 +101,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("expire_days", 3, "expire_days: unknown field; did you mean 'expires_days'?"),
         (f"{FACES}.image", "face-detector", f"{FACES}.image: expected 'name:version'"),
         (f"{FACES}.image", "face-detector:latest", f"{FACES}.image: expected 'name:version'"),
-        (f"{FACES}.restart", "sometimes", f"{FACES}.restart: expected one of always, on-failure"),
+        (f"{FACES}.restart", "sometimes", f"{FACES}.restart: expected one of always, on-unhealthy"),
         (f"{FACES}.restart", False, f"{FACES}.restart: expected one of"),
         (f"{FACES}.update", "blue-green", f"{FACES}.update: expected one of side-by-side"),
         (f"{FACES}.env.MIN_SCORE", 0.6, f"{FACES}.env.MIN_SCORE: expected text, got 0.6"),
@@ -172,3 +175,44 @@ def test_two_inputs_never_share_a_folder() -> None:
     with pytest.raises(ContractError, match="'one' is read by") as caught:
         manifest.read(written(a=module(x="one"), b=module(z="one")))
     assert caught.value.path == ("modules", "b", "inputs", "z", "folder")
+
+
+def ordered(**after: list[str]) -> dict[str, Any]:
+    modules = {name: {"image": "x:1", "after": others} for name, others in after.items()}
+    return {"name": "a", "target": {"devices": ["abc"]}, "modules": modules}
+
+
+def test_modules_may_start_in_an_order() -> None:
+    found = manifest.read(ordered(camera=[], faces=["camera"], alarm=["faces", "camera"]))
+    assert found.modules["alarm"].run.after == ("faces", "camera")
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        ({"m": ["n"]}, r"modules.m.after\[0\]: there is no module 'n' in this deployment"),
+        ({"m": ["m"]}, "modules.m.after: nobody is first: m after m"),
+        ({"m": ["n"], "n": ["m"]}, "nobody is first"),
+        ({"m": ["n"], "n": ["o"], "o": ["m"], "p": []}, "nobody is first"),
+    ],
+)
+def test_an_order_in_which_nobody_is_first_is_refused(
+    after: dict[str, list[str]], told: str
+) -> None:
+    with pytest.raises(ContractError, match=told):
+        manifest.read(ordered(**after))
+
+
+def test_a_port_is_asked_only_on_the_device_s_network() -> None:
+    module = {"image": "x:1", "probe": {"ready": {"path": "/up", "port": 80}}}
+    document = {"name": "a", "target": {"devices": ["abc"]}, "modules": {"m": module}}
+    with pytest.raises(ContractError, match=r"modules\.m\.probe\.ready\.port: 80 is out of reach"):
+        manifest.read(document)
+
+    manifest.read({**document, "modules": {"m": {**module, "network": "host"}}})
+
+
+@pytest.mark.parametrize("wrong", ["24:00", "2:00", "02:60", "02:00:00", ""])
+def test_a_window_s_time_is_hours_and_minutes(wrong: str) -> None:
+    with pytest.raises(ContractError, match=r"windows\[0\]\.start: "):
+        manifest.read({**EXAMPLE, "windows": [{"start": wrong, "end": "04:00"}]})

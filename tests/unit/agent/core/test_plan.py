@@ -1,69 +1,32 @@
-"""The planner, by table and then over every state of a small world."""
+"""The planner, by table."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
 
 import pytest
 
-from skerry_agent.core.plan import (
-    Commit,
-    Discard,
-    Instance,
-    Key,
-    Life,
-    Modules,
-    Prove,
-    Pull,
-    Serve,
-    Start,
-    Step,
-    Stop,
-    World,
-    key_of,
-    plan,
-    target_of,
-)
+from skerry_agent.core.plan import plan, target_of
+from skerry_agent.core.steps import Commit, Discard, Prove, Pull, Serve, Start, Step, Stop
+from skerry_agent.core.world import World, key_of
 from skerry_contract.desired import ModuleSpec
-from skerry_contract.manifest import Restart, RunSettings, Update
-from skerry_contract.names import Digest
-
-
-def spec(letter: str, update: Update = "side-by-side", restart: Restart = "always") -> ModuleSpec:
-    run = RunSettings(update=update, restart=restart)
-    return ModuleSpec(f"m:{ord(letter)}", Digest(f"sha256:{letter * 64}"), 100, run)
-
-
-A, B, C = spec("a"), spec("b"), spec("c")
-B_STOP_FIRST, A_NEVER, A_ON_FAILURE = (
-    spec("b", "stop-first"),
-    spec("a", restart="never"),
-    spec("a", restart="on-failure"),
+from support.worlds import (
+    A_NEVER,
+    A_ON_FAILURE,
+    A_ON_UNHEALTHY,
+    B_STOP_FIRST,
+    PROVEN,
+    READY,
+    SERVING,
+    STARTING,
+    UNHEALTHY,
+    UNREADY,
+    A,
+    B,
+    C,
+    exited,
+    k,
+    modules,
+    row,
 )
-STARTING, READY, SERVING = Instance(Life.STARTING), Instance(Life.READY), Instance(Life.SERVING)
-PROVEN, UNHEALTHY = Instance(Life.READY, proven=True), Instance(Life.UNHEALTHY)
-
-
-def k(wanted: ModuleSpec) -> Key:
-    return key_of("m", wanted)
-
-
-def exited(status: int | None) -> Instance:
-    return Instance(Life.EXITED, status=status)
-
-
-def row(
-    images: tuple[ModuleSpec, ...] = (),
-    *pairs: tuple[ModuleSpec, Instance],
-    bad: tuple[ModuleSpec, ...] = (),
-    resting: tuple[ModuleSpec, ...] = (),
-) -> World:
-    return World(
-        frozenset(one.digest for one in images),
-        {k(one): instance for one, instance in pairs},
-        frozenset(map(k, bad)),
-        frozenset(map(k, resting)),
-    )
 
 
 @pytest.mark.parametrize(
@@ -182,6 +145,95 @@ def row(
             [Start(k(A), A)],
             id="stop first: bad, return",
         ),
+        # held
+        pytest.param(
+            B, A, row((A,), (A, SERVING), held=True), [Pull("m", B)], id="held: pull all the same"
+        ),
+        pytest.param(
+            B,
+            A,
+            row((A, B), (A, SERVING), held=True),
+            [Start(k(B), B)],
+            id="held: try",
+        ),
+        pytest.param(
+            B, A, row((A, B), (A, SERVING), (B, PROVEN), held=True), [], id="held: no switch"
+        ),
+        pytest.param(
+            B,
+            A,
+            row((A, B), (A, SERVING), (B, PROVEN), held=True, tried=(B,)),
+            [Stop(k(B))],
+            id="held: what was tried gives its memory back",
+        ),
+        pytest.param(B, A, row((A, B), (A, SERVING), held=True, tried=(B,)), [], id="held: wait"),
+        pytest.param(
+            B,
+            A,
+            row((A, B), (A, SERVING), tried=(B,)),
+            [Start(k(B), B)],
+            id="no longer held: try again beside the old",
+        ),
+        pytest.param(
+            B_STOP_FIRST,
+            A,
+            row((A, B_STOP_FIRST), (A, SERVING), held=True),
+            [],
+            id="held: no stop",
+        ),
+        pytest.param(
+            B_STOP_FIRST,
+            A,
+            row((A, B_STOP_FIRST), (B_STOP_FIRST, STARTING), held=True),
+            [Start(k(A), A), Stop(k(B_STOP_FIRST))],
+            id="held: a switch that was broken off is taken back",
+        ),
+        pytest.param(
+            B,
+            A,
+            row((A, B), (B, SERVING), held=True),
+            [Commit({"m": B})],
+            id="held: too late",
+        ),
+        pytest.param(A, A, row((A,), held=True), [Start(k(A), A)], id="held: supervise"),
+        pytest.param(
+            B,
+            A,
+            row((A, B), (B, SERVING), bad=(B,), held=True),
+            [Stop(k(B)), Start(k(A), A)],
+            id="held: return all the same",
+        ),
+        # restart policies and readiness
+        pytest.param(
+            A_NEVER,
+            A_NEVER,
+            row((A_NEVER,), (A_NEVER, exited(None))),
+            [Start(k(A_NEVER), A_NEVER)],
+            id="policy never: start what a power cut ended",
+        ),
+        pytest.param(
+            A_ON_FAILURE,
+            A_ON_FAILURE,
+            row((A_ON_FAILURE,), (A_ON_FAILURE, UNHEALTHY)),
+            [],
+            id="policy on-failure: leave what hangs",
+        ),
+        pytest.param(
+            A_ON_UNHEALTHY,
+            A_ON_UNHEALTHY,
+            row((A_ON_UNHEALTHY,), (A_ON_UNHEALTHY, UNHEALTHY)),
+            [Stop(k(A_ON_UNHEALTHY))],
+            id="policy on-unhealthy: stop what hangs",
+        ),
+        pytest.param(A, A, row((A,), (A, UNREADY)), [], id="unready: leave"),
+        pytest.param(B, A, row((A, B), (B, UNREADY)), [], id="unready: no commit"),
+        pytest.param(
+            B,
+            A,
+            row((A, B), (A, SERVING), (B, READY), resting=(B,)),
+            [],
+            id="update: golden set unanswered, pause",
+        ),
         # removal
         pytest.param(None, A, row((A,), (A, SERVING)), [Stop(k(A))], id="unwanted: stop"),
         pytest.param(None, A, row((A,)), [Commit({})], id="unwanted: commit"),
@@ -221,132 +273,3 @@ def test_no_module_switches_before_all_are_proven() -> None:
     )
 
     assert plan(desired, committed, given) == ()
-
-
-# --- every state of a small world ---------------------------------------------------------------
-
-WANTS = [None, A, B, B_STOP_FIRST]
-LIVES: list[Instance | None] = [
-    None,
-    STARTING,
-    READY,
-    PROVEN,
-    SERVING,
-    UNHEALTHY,
-    exited(0),
-    exited(1),
-]
-
-
-def modules(wanted: ModuleSpec | None) -> Modules:
-    return {"m": wanted} if wanted else {}
-
-
-def every_world() -> Iterator[World]:
-    for old, new, stranger in product(LIVES, LIVES, (None, SERVING)):
-        pairs = [(A, old), (B, new), (C, stranger)]
-        for letters in product((False, True), repeat=3):
-            images = tuple(one for one, there in zip((A, B, C), letters, strict=True) if there)
-            for bad in ((), (B,), (A,)):
-                alive = [(one, instance) for one, instance in pairs if instance is not None]
-                yield row(images, *alive, bad=bad)
-
-
-def apply(step: Step, before: World, committed: Modules) -> tuple[World, Modules]:
-    instances = dict(before.instances)
-    match step:
-        case Pull(_, wanted):
-            return replace(before, images=before.images | {wanted.digest}), committed
-        case Start(key, _):
-            instances[key] = STARTING
-        case Stop(key):
-            instances.pop(key)
-        case Prove(key):
-            instances[key] = replace(instances[key], proven=True)
-        case Serve(key):
-            instances[key] = replace(instances[key], life=Life.SERVING)
-        case Commit(chosen):
-            return before, chosen
-        case Discard(digest):
-            return replace(before, images=before.images - {digest}), committed
-    return replace(before, instances=instances), committed
-
-
-def settle(before: World) -> World:
-    """Let every ``init()`` return."""
-    lives = {
-        key: READY if instance.life is Life.STARTING else instance
-        for key, instance in before.instances.items()
-    }
-    return replace(before, instances=lives)
-
-
-@pytest.mark.parametrize("committed", [None, A])
-@pytest.mark.parametrize("desired", WANTS)
-def test_comes_to_rest_from_every_state(
-    desired: ModuleSpec | None, committed: ModuleSpec | None
-) -> None:
-    for start in every_world():
-        now, good = start, modules(committed)
-        for _ in range(16):
-            for step in plan(modules(desired), good, now):
-                now, good = apply(step, now, good)
-            now = settle(now)
-
-        assert plan(modules(desired), good, now) == (), start
-        target = target_of(modules(desired), modules(committed), start.bad)
-        assert good == target, start
-        serving = {key for key, one in now.instances.items() if one.life is Life.SERVING}
-        assert serving == {key_of(name, one) for name, one in target.items()}, start
-        assert now.images == {one.digest for one in target.values()}, start
-
-
-@pytest.mark.parametrize("committed", [None, A])
-@pytest.mark.parametrize("desired", WANTS)
-def test_no_step_breaks_a_promise(desired: ModuleSpec | None, committed: ModuleSpec | None) -> None:
-    good = modules(committed)
-    for start in every_world():
-        target = target_of(modules(desired), good, start.bad)
-        for step in plan(modules(desired), good, start):
-            match step:
-                case Stop(key) if key == k(A) and committed and k(A) not in start.bad:
-                    assert a_successor_is_ready(start, target) or sick(start, key), start
-                case Start(key, wanted):
-                    assert wanted.digest in start.images, start
-                    assert key not in start.bad or good.get("m") == wanted, start
-                case Serve(key):
-                    proven = start.instances[key].proven
-                    assert proven or key == (k(A) if committed else None), start
-                case _:
-                    pass
-
-
-def a_successor_is_ready(start: World, target: Modules) -> bool:
-    new = target.get("m")
-    if new is None:
-        return True
-    if new.digest not in start.images:
-        return False
-    candidate = start.instances.get(key_of("m", new))
-    if new.run.update == "stop-first":
-        return True
-    return candidate is not None and (candidate.proven or candidate.life is Life.SERVING)
-
-
-def sick(start: World, key: Key) -> bool:
-    return start.instances[key].life is Life.UNHEALTHY
-
-
-def test_two_modules_come_to_rest_from_every_pair_of_lives() -> None:
-    desired, committed = {"m": B, "n": B_STOP_FIRST}, {"m": A, "n": A}
-    keys = [key_of(name, one) for name, one in (("m", A), ("m", B), ("n", A), ("n", B_STOP_FIRST))]
-    for lives in product(LIVES, repeat=4):
-        pairs = zip(keys, lives, strict=True)
-        now = World(frozenset({A.digest}), {key: one for key, one in pairs if one is not None})
-        good: Modules = committed
-        for _ in range(16):
-            for step in plan(desired, good, now):
-                now, good = apply(step, now, good)
-            now = settle(now)
-
-        assert (plan(desired, good, now), good) == ((), desired), lives

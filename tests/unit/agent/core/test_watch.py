@@ -2,8 +2,8 @@
 
 import pytest
 
-from skerry_agent.core.plan import Instance, Life
 from skerry_agent.core.watch import Seen, Watch
+from skerry_agent.core.world import Instance, Life
 from skerry_contract.manifest import Probe
 
 PROBE = Probe(start_deadline_s=60, interval_s=10, timeout_s=5, failures=3)

@@ -41,7 +41,7 @@ def test_everything_survives_a_new_start(tmp_path: Path) -> None:
     memory = Memory(tmp_path)
     memory.accept(b'{"any": "bytes"}\xff')
     memory.commit(SET)
-    memory.refuse(refusal(1))
+    memory.remember_bad([refusal(1)])
     assert [memory.next_birth(), memory.next_birth()] == [1, 2]
 
     again = Memory(tmp_path)
@@ -66,7 +66,7 @@ def test_its_files_are_for_nobody_else_and_leave_no_others_beside_them(tmp_path:
     memory = Memory(tmp_path)
     memory.accept(b"x")
     memory.commit(SET)
-    memory.refuse(refusal(1))
+    memory.remember_bad([refusal(1)])
     memory.next_birth()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
     for name in FILES:
@@ -78,16 +78,8 @@ def test_its_files_are_for_nobody_else_and_leave_no_others_beside_them(tmp_path:
 
 def test_the_list_of_refusals_is_bounded_and_forgets_the_oldest(tmp_path: Path) -> None:
     memory = Memory(tmp_path)
-    for n in range(MAX_BAD + 3):
-        memory.refuse(refusal(n))
+    memory.remember_bad([refusal(n) for n in range(MAX_BAD + 3)])
     assert [one.image for one in memory.bad()] == [f"faces:{n}" for n in range(3, MAX_BAD + 3)]
-
-
-def test_a_revision_that_is_refused_again_stands_there_once_and_last(tmp_path: Path) -> None:
-    memory = Memory(tmp_path)
-    for one in (refusal(1), refusal(2), refusal(1, "again")):
-        memory.refuse(one)
-    assert memory.bad() == (refusal(2), refusal(1, "again"))
 
 
 @pytest.mark.parametrize("letter", ["😀", "\x01"])
@@ -95,17 +87,16 @@ def test_a_list_that_is_full_of_long_failures_can_be_read_again(
     tmp_path: Path, letter: str
 ) -> None:
     long = [refusal(n, letter * 2000, letter * MAX_DETAIL_CHARS) for n in range(MAX_BAD)]
-    (tmp_path / "bad.json").write_bytes(shape.dump({"bad": long[1:]}))
+    (tmp_path / "bad.json").write_bytes(shape.dump({"bad": long}))
     memory = Memory(tmp_path)
-    memory.refuse(long[0])
+    memory.remember_bad(memory.bad())
     assert len(memory.bad()) == MAX_BAD
     assert memory.bad()[0].failure.detail == letter * MAX_DETAIL_CHARS
 
 
 def test_the_name_of_an_odd_file_in_a_failure_does_not_spoil_the_list(tmp_path: Path) -> None:
     memory = Memory(tmp_path)
-    memory.refuse(refusal(1))
-    memory.refuse(refusal(2, "no such file: a\udcff.bin"))
+    memory.remember_bad([refusal(1), refusal(2, "no such file: a\udcff.bin")])
     assert [one.failure.text for one in memory.bad()] == ["it stopped", "no such file: a?.bin"]
 
 
@@ -125,7 +116,7 @@ def test_a_damaged_file_counts_as_empty_and_is_written_anew(tmp_path: Path, cont
     assert memory.next_birth() == 1
 
     memory.commit(SET)
-    memory.refuse(refusal(1))
+    memory.remember_bad([refusal(1)])
     assert memory.committed() == SET
     assert memory.bad() == (refusal(1),)
 
@@ -165,7 +156,7 @@ def test_what_a_power_cut_left_half_written_is_not_looked_at(tmp_path: Path) -> 
     [
         lambda memory: memory.accept(b"x"),
         lambda memory: memory.commit(SET),
-        lambda memory: memory.refuse(refusal(1)),
+        lambda memory: memory.remember_bad([refusal(1)]),
         lambda memory: memory.next_birth(),
     ],
     ids=["accept", "commit", "refuse", "birth"],

@@ -103,7 +103,7 @@ def test_the_seed_environment_is_read_with_its_oddities_named() -> None:
         "dependencies: [3]",
         "dependencies: ['numpy =>']",
         "dependencies: ['nvidia::cuda']",
-        "channels: [pytorch]\ndependencies: []",
+        "channels: [acme]\ndependencies: []",
         "dependencies: [numpy\n",
         "!!python/object/apply:os.system [true]",
     ],

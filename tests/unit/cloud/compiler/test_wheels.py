@@ -46,12 +46,22 @@ def test_versions_that_fit_are_listed() -> None:
     )
 
 
+def test_long_lists_end_with_the_oldest_and_leave_out_pre_releases() -> None:
+    names = [f"a-1.{n}-py3-none-any.whl" for n in range(12)] + ["a-2.0rc1-py3-none-any.whl"]
+    told = describe("a", [wheel for wheel in map(read_wheel, names) if wheel], ARM64, "3.11")
+    assert told.endswith("1.11, 1.10, 1.9, 1.8, 1.7, 1.6, 1.5, 1.4 and 4 older ones, down to 1.0")
+    only = read_wheel("a-2.0rc1-py3-none-any.whl")
+    assert only
+    assert describe("a", [only], ARM64, "3.11").endswith("versions: 2.0rc1")
+
+
 def test_where_none_fits_the_newest_tells_what_it_has() -> None:
     assert describe("tflite-runtime", WHEELS, ARMV7, "3.11") == (
         "tflite-runtime has no wheel for Python 3.11 on linux/arm/v7 in any version; the newest, "
         "2.14.0, has them for cp311, cp310 on aarch64, armv7l"
     )
     assert "only sources" in describe("gensim", [], ARMV7, "3.11")
+    assert describe("sklearn", [], ARMV7, "3.11").endswith("perhaps scikit-learn is meant")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,7 @@ from hypothesis import strategies as st
 
 from skerry_scorer.feeding.batch import Pace, result_item, score_batch
 from skerry_scorer.feeding.results import MAX_ITEM_BYTES, MAX_ITEMS, lines_of, store_all
-from skerry_scorer.inputs.command import lines
 from skerry_scorer.inputs.mailbox import Message
-from skerry_scorer.inputs.timer import next_due
 from skerry_scorer.script.entry import Scorer
 
 
@@ -126,21 +123,3 @@ def test_of_a_refused_line_only_the_guilty_item_is_refused() -> None:
     found: Any = asyncio.run(store_all(results, [b"a", b"bad", b"b"]))
     assert found == ["", "bad", ""]
     assert results.lines == [[b"a", b"bad", b"b"], [b"a"], [b"bad"], [b"b"]]
-
-
-@given(st.lists(st.sampled_from([b"\n", b"\r\n", b"a", b"\xff", b"\r"]), max_size=20))
-def test_lines_are_what_stands_between_line_ends(pieces: list[bytes]) -> None:
-    text = b"".join(pieces)
-    expected = [line.removesuffix(b"\r") for line in text.split(b"\n")]
-    read, write = os.pipe()
-    os.write(write, text)
-    os.close(write)
-    with os.fdopen(read, "rb", buffering=0) as pipe:
-        found = [line for some in lines(pipe) for line, _ in some]
-    assert found == [line for line in expected if line]
-
-
-def test_a_timer_skips_what_it_missed() -> None:
-    assert next_due(10.0, 10.0, 5.0) == (15.0, 0)
-    assert next_due(10.0, 14.9, 5.0) == (15.0, 0)
-    assert next_due(10.0, 27.0, 5.0) == (30.0, 3)

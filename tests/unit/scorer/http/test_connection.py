@@ -7,7 +7,8 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skerry_scorer.http.connection import Connections, Deliver, Patience, Pending
+from skerry_scorer.http.connection import Connections, Deliver, Handler, Patience, Pending
+from skerry_scorer.http.reception import FREE_BYTES, Reception
 from skerry_scorer.http.wire import Answer, Request
 
 PIECES = [
@@ -22,6 +23,18 @@ PIECES = [
     b"\r\n",
     b"\0\xff",
 ]
+
+
+def listener(
+    handler: Handler, patience: Patience, *, max_body_bytes: int, max_receiving_bytes: int = 2**30
+) -> Connections:
+    return Connections(
+        handler,
+        max_body_bytes=max_body_bytes,
+        max_connections=1,
+        patience=patience,
+        reception=Reception(max_receiving_bytes),
+    )
 
 
 class Later:
@@ -60,7 +73,7 @@ async def _exchanged(
     loop.set_exception_handler(lambda _, context: faults.append(str(context)))
     seconds = 0.05 if until is None else 60.0
     patience = Patience(request_s=seconds, idle_s=seconds)
-    connections = Connections(handle, max_body_bytes=50, max_connections=1, patience=patience)
+    connections = listener(handle, patience, max_body_bytes=50)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     await loop.connect_accepted_socket(connections.protocol, ours)
@@ -142,7 +155,7 @@ def test_a_client_that_never_reads_is_let_go() -> None:
             return Answer(200, b"x" * 1_000_000)
 
         patience = Patience(request_s=30.0, idle_s=0.05)
-        connections = Connections(answer, max_body_bytes=9, max_connections=1, patience=patience)
+        connections = listener(answer, patience, max_body_bytes=9)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         transport, _ = await loop.connect_accepted_socket(connections.protocol, ours)
@@ -152,3 +165,24 @@ def test_a_client_that_never_reads_is_let_go() -> None:
         theirs.close()
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+sizes = st.integers(0, 4 * FREE_BYTES)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), sizes), max_size=40))
+def test_what_unfinished_requests_hold_together_is_bounded(
+    changes: list[tuple[int, int]],
+) -> None:
+    bound = 3 * FREE_BYTES
+    reception = Reception(bound)
+    held = [0, 0, 0, 0]
+    for who, now in changes:
+        if reception.change(held[who], now):
+            held[who] = now
+        else:  # it is refused, and lets go of all
+            reception.change(held[who], 0)
+            held[who] = 0
+        large = [size - FREE_BYTES for size in held if size > FREE_BYTES]
+        assert reception.held == sum(large)
+        assert sum(large) <= bound or len(large) == 1

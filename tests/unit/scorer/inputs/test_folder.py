@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry_scorer.inputs import under_way
-from skerry_scorer.inputs.claim import UnusableInputError
+from skerry_scorer.inputs.claim import ClaimedFolder, UnusableInputError
 from skerry_scorer.inputs.failed import KEEP_FAILED, KEEP_FAILED_BYTES, Look, surplus
 from skerry_scorer.inputs.folder import SETTLE_S, InputFolder, Watch
 from skerry_scorer.settings.inputs import FolderInput
@@ -221,22 +221,92 @@ def test_files_are_scored_where_the_note_cannot_be_kept(tmp_path: Path) -> None:
 keys = st.tuples(st.binary(min_size=1, max_size=255).map(os.fsdecode), *[st.integers(0, 2**63)] * 3)
 
 
-@given(keys, st.integers(0, 9), st.binary(max_size=300))
+@given(
+    st.lists(st.tuples(keys, st.integers(0, 9)), min_size=1, max_size=under_way.MAX_TOGETHER),
+    st.binary(max_size=300),
+)
 def test_a_note_is_read_as_it_was_written_over_a_longer_one(
-    key: tuple[str, int, int, int], ended: int, rest: bytes
+    inputs: list[tuple[under_way.Key, int]], rest: bytes
 ) -> None:
-    note = under_way.spell(key, ended)
+    note = under_way.spell(inputs)
     assert len(note) <= under_way.MAX_NOTE_BYTES
-    assert under_way.parse(note + rest) == (key, ended + 1)
-    assert under_way.parse(b"\n" + note) is None
+    assert under_way.parse(note + rest) == [(key, ended + 1) for key, ended in inputs]
+    assert under_way.parse(b"\n" + note) == []
 
 
 @given(st.binary())
 def test_a_note_of_another_making_is_none(note: bytes) -> None:
-    assert under_way.parse(note) is None
-    assert under_way.parse(note + b"\n") is None
+    assert under_way.parse(note) == []
+    assert under_way.parse(note + b"\n") == []
 
 
-@pytest.mark.parametrize("note", ["3", "[]", "{}", '["a"]', '["a",1,2,3,true]', "[" * 4000])
+OTHER_SHAPES = ["3", "[]", "{}", '["a"]', '[["a"]]', '[["a",1,2,3,true]]', '[["a",1,2,3,4],5]']
+
+
+@pytest.mark.parametrize("note", [*OTHER_SHAPES, "[" * 4000])
 def test_a_note_of_another_shape_is_none(note: str) -> None:
-    assert under_way.parse(note.encode() + b"\n") is None
+    assert under_way.parse(note.encode() + b"\n") == []
+
+
+def claimed(place: Path) -> ClaimedFolder:
+    made = ClaimedFolder("in", place)
+    assert made.claim()
+    return made
+
+
+def key_of(name: str) -> under_way.Key:
+    return name, 1, 0, 0
+
+
+def begin_all(folder: ClaimedFolder, names: str, until: str = "") -> None:
+    """Begin inputs that come one right after the other, and end as a process does in one."""
+    for i, name in enumerate(names):
+        folder.begin(key_of(name), following=[(key_of(other), b"") for other in names[i + 1 :]])
+        if name == until:
+            break
+    folder.release()
+
+
+def suspected(place: Path) -> str:
+    note = (place / "failed" / ".under-way").read_bytes()
+    return "".join(name for (name, *_), _ in under_way.parse(note))
+
+
+def test_inputs_that_follow_each_other_are_noted_together_and_ever_more_of_them(
+    tmp_path: Path,
+) -> None:
+    names = "abcdefghijkl"
+    seen = {}
+    for last in names:
+        begin_all(claimed(tmp_path), names, last)
+        seen[last] = suspected(tmp_path)
+        (tmp_path / "failed" / ".under-way").unlink()
+    assert seen["a"] == "a"
+    assert seen["b"] == seen["c"] == "bc"
+    assert {seen[name] for name in "defg"} == {"defg"}
+    assert seen["h"] == "hijkl"
+
+
+def test_of_inputs_noted_together_the_guilty_one_is_found_by_its_second_end(
+    tmp_path: Path,
+) -> None:
+    begin_all(claimed(tmp_path), "abcdefg", "f")
+    assert suspected(tmp_path) == "defg"
+    begin_all(claimed(tmp_path), "defg", "f")
+    assert suspected(tmp_path) == "f"
+    third = claimed(tmp_path)
+    third.begin(key_of("d"))
+    with pytest.raises(UnusableInputError, match="ended the process 2 times"):
+        third.begin(key_of("f"))
+    third.begin(key_of("g"))
+
+
+def test_what_is_noted_together_is_bounded_in_bytes(tmp_path: Path) -> None:
+    folder = claimed(tmp_path)
+    half = b"x" * (under_way.MAX_TOGETHER_BYTES // 2)
+    for i in range(3):
+        following = [((name, len(half), 0, 0), half) for name in "abcdef"]
+        folder.begin((str(i), len(half), 0, 0), half, following)
+    folder.release()
+    assert suspected(tmp_path) == "2ab"
+    assert claimed(tmp_path).left == [half] * 3

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,14 +35,13 @@ from support.modules import (
     SCORER,
     WEIGHTS,
     WITH_PACKAGE,
+    Build,
     doubling,
     stored,
 )
 
 # The first build fetches and compresses a whole base.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
-
-Build = Callable[..., Image]
 
 PYTHON = Path(sys.executable)
 LOOKS_AROUND = """
@@ -100,30 +98,6 @@ for folder in (root / "caches/base", root / "new"):
     except NetworkError as error:
         print(error.text)
 """
-
-
-@pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("compiler")
-
-
-@pytest.fixture(scope="session")
-def blobs(root: Path) -> BlobStore:
-    return BlobStore(root / "blobs")
-
-
-@pytest.fixture
-def log() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def build(root: Path, blobs: BlobStore, log: list[str]) -> Build:
-    def run(**changes: Any) -> Image:
-        request = doubling(blobs, **changes)
-        return compile_module(request, blobs, root / "caches", log.append)
-
-    return run
 
 
 def document(blobs: BlobStore, digest: str) -> Any:
@@ -278,19 +252,6 @@ def test_what_this_machine_cannot_run_is_told_and_kept(
     assert [line for line in log if line.startswith("init() was not tried: ")]
 
 
-def test_an_init_that_takes_too_much_memory_fails_where_it_asks(
-    build: Build, root: Path, blobs: BlobStore
-) -> None:
-    script = "def init():\n    bytearray(1 << 30)\ndef run(data): pass\n"
-    files = stored(blobs, {"score.py": script})
-    image = build(files=files, check_init=False)
-    assert image.checked == "not-asked"
-    request, how = doubling(blobs, files=files), How(sandboxed=True, data_bytes=512 << 20)
-    with pytest.raises(InitFailedError, match="MemoryError") as caught:
-        try_module(request, image, blobs, root / "caches/trees", print, how=how)
-    assert "line 2, in init" in caught.value.detail
-
-
 @pytest.mark.parametrize("sandboxed", [True, False], ids=["bubblewrap", "plain child"])
 def test_the_image_has_a_whole_python_with_its_environment(
     build: Build, root: Path, blobs: BlobStore, *, sandboxed: bool
@@ -320,42 +281,6 @@ def test_an_init_that_raises_shows_its_own_traceback(
         try_module(request, image, blobs, root / "caches/trees", print, how=How(sandboxed))
     assert 'File "/var/azureml-app/score.py", line 2, in init' in caught.value.detail
     assert str(root) not in caught.value.detail
-
-
-def test_an_init_that_never_returns_is_ended(build: Build, root: Path, blobs: BlobStore) -> None:
-    script = "import time\nprint('loading')\ndef init():\n    time.sleep(600)\ndef run(d): pass\n"
-    files = stored(blobs, {"score.py": script})
-    image = build(files=files, check_init=False)
-    request, how = doubling(blobs, files=files), How(sandboxed=True, deadline_s=2.0)
-    with pytest.raises(InitFailedError, match=r"had not returned in time") as caught:
-        try_module(request, image, blobs, root / "caches/trees", print, how=how)
-    assert "loading" in caught.value.detail
-
-
-def test_an_init_that_kills_its_process_is_told(build: Build, blobs: BlobStore) -> None:
-    script = "import os\ndef init():\n    print('dying', flush=True)\n    os.abort()\ndef run(d): 1"
-    with pytest.raises(InitFailedError, match=r"ended with status") as caught:
-        build(files=stored(blobs, {"score.py": script}))
-    assert "dying" in caught.value.detail
-
-
-def test_a_sandboxed_init_sees_no_network_and_cannot_write(build: Build, blobs: BlobStore) -> None:
-    script = """
-import os, socket
-def init():
-    assert os.getuid() == 65532
-    assert [name for _, name in socket.if_nameindex()] == ["lo"]
-    for folder in ("/", "/var/azureml-app", os.environ["AZUREML_MODEL_DIR"], "/opt/skerry/host"):
-        try:
-            open(folder + "/new", "w")
-        except OSError:
-            continue
-        raise AssertionError(folder)
-    open("/tmp/new", "w")
-def run(data):
-    pass
-"""
-    build(files=stored(blobs, {"score.py": script}))
 
 
 def test_another_golden_answer_is_refused_with_its_case(build: Build, blobs: BlobStore) -> None:
