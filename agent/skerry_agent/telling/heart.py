@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from skerry_agent.core.exposition import exposition
-from skerry_agent.core.plan import Life
+from skerry_agent.core.world import Life
 from skerry_agent.data_meter import DataMeter
 from skerry_agent.executor import Executor
 from skerry_agent.reconciling.jobs import Jobs
@@ -95,7 +95,7 @@ class Heart:
             self._say({})
             return True
         serving = [k for k, one in reconciler.world.instances.items() if one.life is Life.SERVING]
-        restarts = dict(reconciler.restarts)
+        restarts = dict(reconciler.history.restarts)
         found: dict[str, dict[str, float]] = {}
 
         def done(_error: SkerryError | None) -> None:

@@ -4,12 +4,13 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from skerry_agent.core.plan import Key
+from skerry_agent.core.world import Key
 from skerry_agent.executor import Executor
 from skerry_agent.telling.health import processor_s, resident_bytes
 from skerry_contract.errors import ProbeError
+from skerry_contract.manifest import Probe
 
-EACH_S, ALL_S = 1.0, 5.0
+EACH_S, ALL_S = 1, 5
 """Seconds that one host, and all of them, may take to answer."""
 
 
@@ -36,7 +37,7 @@ def module_metrics(
 def _asked(executor: Executor, key: Key) -> dict[str, float]:
     metrics: dict[str, float] = {}
     with suppress(ProbeError):
-        status = executor.status(key, timeout_s=EACH_S)
+        status = executor.status(key, Probe(timeout_s=EACH_S))
         metrics |= {"scored": status.scored, "failed": status.failed, "busy_s": status.busy_s}
     process = executor.host_process(key)
     with suppress(OSError, ValueError, IndexError):
