@@ -22,7 +22,7 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -352,6 +352,26 @@ class Outbox:
                 f"{self._path}: {error}",
                 remedy="Free some space, or see whether the disk is sound.",
             ) from error
+
+
+def peek(path: Path) -> Level | None:
+    """Return how full an outbox is, whether or not an agent uses it; None if there is none.
+
+    Raises:
+        NoSpaceError: It cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5.0)) as file:
+            rows, size, oldest = file.execute(
+                "SELECT COUNT(*), TOTAL(LENGTH(data)), MIN(stored_s) FROM item"
+            ).fetchone()
+            dropped = dict(file.execute("SELECT reason, n FROM dropped").fetchall())
+    except sqlite3.Error as error:
+        remedy = "If it is damaged, the agent puts it aside at its next start."
+        raise NoSpaceError(f"{path}: {error}", remedy=remedy) from error
+    return Level(rows, int(size) + ROW_BYTES * rows, oldest, dropped)
 
 
 @dataclass(frozen=True, slots=True)
