@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+from pathlib import Path
 
 from skerry_agent.agent import Agent, Parts, machine_platform
 from skerry_agent.core.pace import Pace
@@ -18,7 +19,7 @@ from skerry_agent.reconciling.clock import machine_clock
 from skerry_agent.reconciling.holds import Holds
 from skerry_agent.reconciling.memory import Memory
 from skerry_agent.reconciling.reconciler import Shelf
-from skerry_agent.routing.inlet import Store
+from skerry_agent.routing.inlet import Locks, Store
 from skerry_agent.runtimes.choice import choose
 from skerry_agent.telling.age_clock import AgeClock
 from skerry_agent.telling.inbox import Inbox
@@ -57,12 +58,13 @@ def make_agent(home: Home) -> Agent:
     )
     uplink = Uplink(link, boot, outbox, inbox, clock.now_s)
     teller = Teller(outbox, clock.now_s, uplink.wake)
-    executor = make_executor(home, teller.store, meter)
+    holds = Holds(home.state, machine_clock())
+    executor = make_executor(home, teller.store, holds, meter)
     return Agent(
         Parts(
             home,
             boot.id,
-            Shelf(memory, Holds(home.state, machine_clock()), config.windows),
+            Shelf(memory, holds, config.windows),
             executor,
             outbox,
             clock,
@@ -75,7 +77,7 @@ def make_agent(home: Home) -> Agent:
     )
 
 
-def make_executor(home: Home, take: Store, meter: DataMeter) -> Executor:
+def make_executor(home: Home, take: Store, locks: Locks, meter: DataMeter) -> Executor:
     """Return what runs modules on this device, and hands what they say to ``take``."""
     config, platform = home.config, machine_platform()
     store = BlobStore(
@@ -88,8 +90,14 @@ def make_executor(home: Home, take: Store, meter: DataMeter) -> Executor:
         limit_bytes_s=config.download.rate_limit_kib_s * 1024,
     )
     puller = Puller(make_sources(home, meter), store, platform=platform, pace=pace, meter=meter)
-    places = Places(home.state / "run", home.inputs, home.data, platform)
-    return Executor(choose(home.config, home.folder), puller, store, places, take)
+    private = (
+        home.state,
+        home.folder / "token",
+        home.folder / AUTH_FILE,
+        Path(config.docker_socket),
+    )
+    places = Places(home.state / "run", home.inputs, home.data, platform, private)
+    return Executor(choose(home.config, home.folder), puller, store, places, take, locks)
 
 
 def make_sources(home: Home, meter: DataMeter) -> tuple[Registry, ...]:

@@ -12,11 +12,12 @@ from functools import partial
 from pathlib import Path
 
 from skerry_agent import host, http_check
+from skerry_agent.core import needs
 from skerry_agent.core.watch import Seen
 from skerry_agent.core.world import Key
 from skerry_agent.pulling.pull import Puller, named, stored
 from skerry_agent.pulling.store import BlobStore
-from skerry_agent.routing.inlet import Inlet, Store
+from skerry_agent.routing.inlet import Inlet, Locks, Store
 from skerry_agent.runtimes import (
     STOP_GRACE_S,
     Exited,
@@ -24,6 +25,7 @@ from skerry_agent.runtimes import (
     InstanceStatus,
     Running,
     Runtime,
+    ends,
 )
 from skerry_agent.runtimes.run_folder import DATA, input_folder
 from skerry_contract.desired import ModuleSpec
@@ -46,12 +48,14 @@ class Places:
         inputs: Local input, below which a manifest names folders.
         data: What modules collect, in one folder for each.
         platform: OCI platform of this machine.
+        private: What no granted folder may hold or lie in.
     """
 
     runs: Path
     inputs: Path
     data: Path
     platform: str
+    private: tuple[Path, ...] = ()
 
 
 class Executor:
@@ -63,13 +67,21 @@ class Executor:
         store: Holds their blobs.
         places: Where things lie.
         take: Stores results of modules durably, or raises.
+        locks: Takes locks of modules.
     """
 
     def __init__(
-        self, runtime: Runtime, puller: Puller, store: BlobStore, places: Places, take: Store
+        self,
+        runtime: Runtime,
+        puller: Puller,
+        store: BlobStore,
+        places: Places,
+        take: Store,
+        locks: Locks,
     ) -> None:
         self._runtime = runtime
         self._take = take
+        self._locks = locks
         self._puller = puller
         self._store = store
         self._places = places
@@ -132,11 +144,9 @@ class Executor:
         end = self._ends.get(key)
         when = "while it served" if ready else "before it was ready"
         text = f"{key.module}: ended {when}, with status {status}"
-        remedy = "See the end of its log."
-        if end is not None and end.out_of_memory:
-            text += "; the kernel killed it for the memory it used"
-            remedy = "Raise resources.memory_mb in the manifest, or use a smaller model."
-        return make_failure(ProbeError.code, text, remedy, self.tail(key))
+        limit, remedy = ends.told(end)
+        remedy = remedy or "See the end of its log."
+        return make_failure(ProbeError.code, text + limit, remedy, self.tail(key))
 
     def log(self, key: Key, *, max_bytes: int) -> str:
         """Return the end of an instance's log, at most ``max_bytes`` bytes.
@@ -209,8 +219,11 @@ class Executor:
 
         Raises:
             RuntimeFailedError: The runtime refuses.
+            UnenforcedError: It cannot do what the manifest requires or grants.
             NotFoundError: A blob of the image is gone; it will be pulled again.
         """
+        if spec.run.requires:
+            needs.check(key.module, spec.run, self._runtime.caps())
         image = stored(self._store, spec.image, spec.digest, platform=self._places.platform)
         if image is None:
             self._store.discard(spec.digest)
@@ -226,7 +239,8 @@ class Executor:
         }
         if spec.run.data is not None:
             inputs[DATA] = self._places.data / key.module
-        self._runtime.start(InstanceSpec(key, image, spec.run, run_dir, inputs))
+        private = self._places.private
+        self._runtime.start(InstanceSpec(key, image, spec.run, run_dir, inputs, private))
 
     def stop(self, key: Key, *, kill: bool = False) -> None:
         """Stop an instance and clear what is left of it; ``kill`` one that is beyond asking.
@@ -297,7 +311,7 @@ class Executor:
 
     def _listen(self, key: Key) -> None:
         if key not in self._inlets:
-            self._inlets[key] = Inlet(key.module, self._run_dir(key), self._take)
+            self._inlets[key] = Inlet(key.module, self._run_dir(key), self._take, self._locks)
 
     def _alive(self) -> list[Key]:
         try:

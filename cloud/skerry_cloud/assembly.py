@@ -191,7 +191,7 @@ def open_blobs(settings: Settings, database: Database) -> BlobStore:
     if (folder / "sha256").exists():
         log.warning("the blobs in %s are not read any more: they are to be in %s", folder, bucket)
     options = settings.options
-    cache = Cache(settings.data / "caches" / "blobs", options.blob_cache_mb * 1024 * 1024)
+    cache = Cache(settings.data / "blob-cache", options.blob_cache_mb * 1024 * 1024)
     uses = BlobUses(database, time.time)
     return BlobStore(folder, open_backend(bucket, cache, uses, grace_s=options.blob_grace_s))
 

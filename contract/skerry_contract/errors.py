@@ -26,6 +26,7 @@
     │   └── InitFailedError      its ``init()`` raised, or it could not be imported
     ├── EnvironmentFileError     an environment cannot be resolved for the platform
     ├── RuntimeFailedError       a runtime could not start, stop or see a module
+    ├── UnenforcedError          a device cannot hold a module to what its manifest requires
     ├── CommandError             a command to a device was not carried out
     ├── ProbeError               a module did not become ready in time, or ended by itself
     └── GoldenError              a module answered its golden set differently
@@ -237,6 +238,12 @@ class RuntimeFailedError(SkerryError):
 
     code = "RUNTIME"
     retryable = True
+
+
+class UnenforcedError(SkerryError):
+    """A device's runtime cannot enforce what a manifest requires, or grant what it grants."""
+
+    code = "UNENFORCED"
 
 
 class CommandError(SkerryError):

@@ -34,7 +34,19 @@ _NAMED = Size(0, 50, Text(NAME, 63, "a name of a-z, 0-9 and -"))
 Word = Annotated[str, Text(r"[^\0]+", 4096, "text without NUL, not empty")]
 TOPIC_FILTER = r"(?=.)(\+|#|[^+#\0/]*)(?:(?<!#)/(\+|#|[^+#\0/]*))*"
 """Wildcards stand for whole levels, and # is the last (MQTT 3.1.1, section 4.7.1)."""
+FilePath = Annotated[str, Text(r"([^\0]*[^/\0])?", 1000, "a path of a file")]
 Payload = Literal["text", "bytes"]
+
+DevicePath = Annotated[
+    str, Text(r"/dev/(?!.*\.\.)[A-Za-z0-9._:/-]*[A-Za-z0-9]", 255, "a path below /dev")
+]
+HostFolder = Annotated[
+    str, Text(r"/(?!(?:.*/)?\.\.(?:/|$))[^\0]*", 1000, "an absolute path without '..'")
+]
+NetworkName = Annotated[str, Text(r"[a-z0-9][a-z0-9_.-]*", 63, "none, host or a network's name")]
+_GRANTS = Size(0, 32)
+Enforced = Literal["memory", "cpu", "pids", "network", "device_files", "root", "seccomp"]
+"""What a runtime may enforce; ``caps`` of a device names what its own does."""
 
 Restart = Literal["always", "on-unhealthy", "on-failure", "never"]
 Update = Literal["side-by-side", "stop-first"]
@@ -66,6 +78,11 @@ class Broker:
         ca: Certificates to trust instead of the system's, as PEM.
         user: User name.
         password: Its password, visible to whoever may read the deployment or inspect the device.
+        password_file: File that holds the password instead: its path in the module, or below the
+            input's own folder, which is ``inputs/.<module>/<input>`` in the device's folder.
+        ca_file: File of certificates to trust, instead of ``ca``.
+        certificate_file: File of the client's own certificate, as PEM.
+        key_file: File of the certificate's key, as PEM without a passphrase.
     """
 
     host: Annotated[str, Text(r"[A-Za-z0-9.:_-]+", 253, "a host name or address")] = "127.0.0.1"
@@ -74,6 +91,10 @@ class Broker:
     ca: Annotated[str, Text(r"[^\0]*", 16_384, "certificates as PEM")] = ""
     user: Annotated[str, Text(r"[^\0]*", 255, "a user name")] = ""
     password: Annotated[str, Text(r"[^\0]*", 255, "a password")] = ""
+    password_file: FilePath = ""
+    ca_file: FilePath = ""
+    certificate_file: FilePath = ""
+    key_file: FilePath = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +143,8 @@ Input = FolderInput | TopicInput | CommandInput | TimerInput
 @dataclass(frozen=True, slots=True)
 class Resources:
     """Upper limits of one module; a runtime that cannot enforce one says so in ``caps``.
+
+    ``requires`` of the module refuses a device that does not enforce what matters.
 
     Attributes:
         memory_mb: Memory in MiB; the module is killed above it.
@@ -208,8 +231,13 @@ class RunSettings:
         probe: How the agent finds out that the module works.
         after: Modules of the deployment that serve, have failed or have ended before this one is
             started; they stop after it.
-        network: ``none``, or ``host`` to share the device's network.
+        network: ``none``; ``host`` to share the device's network; or the name of a network that is
+            there: of the Docker engine, else a named network namespace of the device.
         data: What data collectors may keep.
+        device_files: Which of them it may use, such as ``/dev/video0``, beside those that every
+            program has.
+        folders: Folders of the device that it may read, at ``/folders/<name>``, and never write.
+        requires: What must really be enforced; a device whose runtime does not refuses the module.
     """
 
     restart: Restart = "always"
@@ -220,8 +248,11 @@ class RunSettings:
     resources: Resources = Resources()
     probe: Probe = Probe()
     after: Annotated[tuple[Name, ...], Size(0, 50)] = ()
-    network: Literal["none", "host"] = "none"
+    network: NetworkName = "none"
     data: DataPolicy | None = None
+    device_files: Annotated[tuple[DevicePath, ...], _GRANTS] = ()
+    folders: Annotated[Mapping[str, HostFolder], _NAMED] = field(default_factory=dict)
+    requires: Annotated[tuple[Enforced, ...], _GRANTS] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,10 +362,29 @@ def _check_brokers(manifest: Manifest) -> None:
     """Refuse an MQTT input of a module that reaches no broker, not even the device's own."""
     for module, spec in manifest.modules.items():
         for name, given in spec.inputs.items():
-            if isinstance(given, TopicInput) and spec.network == "none":
-                path = ("modules", module, "inputs", name, "topic")
+            if not isinstance(given, TopicInput):
+                continue
+            where = ("modules", module, "inputs", name)
+            if spec.network == "none":
                 text = f"{given.broker.host} is out of reach: set network to 'host' for {module}"
-                raise ContractError(text, path, subject="manifest")
+                raise ContractError(text, (*where, "topic"), subject="manifest")
+            if why := _contradiction(given.broker):
+                raise ContractError(why, (*where, "broker"), subject="manifest")
+
+
+def _contradiction(broker: Broker) -> str:
+    """Return what cannot be meant of how a broker is reached, or ""."""
+    if broker.password and broker.password_file:
+        return "either password or password_file"
+    if broker.ca and broker.ca_file:
+        return "either ca or ca_file"
+    if bool(broker.certificate_file) != bool(broker.key_file):
+        return "certificate_file and key_file go together"
+    if broker.certificate_file and not broker.tls:
+        return "a certificate is shown over TLS only: set tls to true"
+    if broker.password_file and not broker.user:
+        return "a password needs a user"
+    return ""
 
 
 def _check_order(manifest: Manifest) -> None:

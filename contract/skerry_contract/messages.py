@@ -145,6 +145,14 @@ class Wait:
     reason: Annotated[str, Text(max_length=500)] = ""
     until: Time = ""
 
+    @property
+    def text(self) -> str:
+        """What is waited for, in words: ``window 02:00-04:00 UTC``."""
+        if self.kind in ("window", "clock"):
+            return f"window {self.reason}" if self.kind == "window" else self.reason
+        reason = f": {self.reason}" if self.reason else ""
+        return f"{self.kind} of {self.owner} until {self.until}{reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class Reported:
@@ -204,8 +212,10 @@ class RuntimeCaps:
 
     Attributes:
         name: ``docker`` or ``process``.
-        isolation: What holds a module in: ``container``, ``bubblewrap`` or ``none``.
-        enforces: Limits that really hold, of ``memory``, ``cpu``, ``pids`` and ``network``.
+        isolation: What holds a module in: ``container``, ``runc``, ``bubblewrap`` or ``none``.
+        enforces: What really holds, of ``memory``, ``cpu``, ``pids`` (limits of the module as a
+            whole), ``network``, ``device_files`` (none but what is granted), ``root`` (one of its
+            own that cannot be written, and no capabilities) and ``seccomp`` (system calls).
     """
 
     name: str

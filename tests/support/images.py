@@ -143,7 +143,8 @@ def _python_root() -> bytes:
             info.type, info.linkname = tarfile.SYMTYPE, f"usr/{link}"
             tar.addfile(info)
         tar.add(python.resolve(), PYTHON[1:])
-        for path in _linked(python):
+        extension = next(Path("/usr/lib/python3.11/lib-dynload").glob("_ctypes.*.so"))
+        for path in dict.fromkeys((*_linked(python), *_linked(extension))):
             tar.add(path.resolve(), f"usr{path}" if not str(path).startswith("/usr") else path)
         tar.add("/usr/lib/python3.11", "usr/lib/python3.11", filter=_used)
     return out.getvalue()

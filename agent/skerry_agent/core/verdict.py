@@ -1,12 +1,12 @@
 """Judge what failed: try again after a pause, or never again; see ``docs/agent-states.md``."""
 
-from skerry_contract.errors import GoldenError, InitFailedError, ProbeError
+from skerry_contract.errors import GoldenError, InitFailedError, ProbeError, UnenforcedError
 from skerry_contract.messages import Failure
 
 ATTEMPTS = 3
 """How often a revision that is not committed may fail for reasons that might pass."""
 
-_CERTAIN = frozenset({InitFailedError.code, GoldenError.code})
+_CERTAIN = frozenset({InitFailedError.code, GoldenError.code, UnenforcedError.code})
 
 
 def is_bad(failure: Failure, *, failures: int, committed: bool) -> bool:

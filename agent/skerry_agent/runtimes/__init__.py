@@ -36,6 +36,7 @@ class InstanceSpec:
         run_dir: Folder of this instance, for its settings and sockets; made if it is missing.
         inputs: The device's folder of each input, by the input's name; made if they are missing.
             One more is for collected data, where the manifest lets data be collected.
+        private: What no granted folder may hold or lie in.
     """
 
     key: Key
@@ -43,6 +44,7 @@ class InstanceSpec:
     run: RunSettings
     run_dir: Path
     inputs: Mapping[str, Path] = field(default_factory=dict)
+    private: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,25 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class Pressure:
+    """How an instance fared against its limits; what nobody counted is None.
+
+    Attributes:
+        memory_kills: Processes that the kernel killed for the memory that the module used.
+        memory_peak_bytes: Most memory that it used.
+        memory_limit_bytes: What it may use.
+        pids_refused: How often it was refused another process or thread.
+        pids_limit: How many it may have.
+    """
+
+    memory_kills: int = 0
+    memory_peak_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    pids_refused: int = 0
+    pids_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Exited:
     """An instance that has ended, and of which something is left.
 
@@ -64,12 +85,12 @@ class Exited:
         started: When it started, in seconds since the epoch by the device's clock; 0 if never.
         code: Its exit status, 128 + n if signal n ended it; None if nobody saw it end, such as
             after a power cut.
-        out_of_memory: Whether the kernel killed it for the memory it used, as far as is known.
+        pressure: How it fared against its limits, as far as is known.
     """
 
     started: float
     code: int | None
-    out_of_memory: bool = False
+    pressure: Pressure = Pressure()
 
 
 InstanceStatus = Running | Exited
@@ -117,7 +138,8 @@ class Runtime(Protocol):
         stays up is for ``instances`` to tell.
 
         Raises:
-            RuntimeFailedError: It cannot be started at all.
+            RuntimeFailedError: It cannot be started now: something that it needs is not there.
+            UnenforcedError: This runtime cannot grant what the manifest grants.
         """
         ...
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import get_args
 
 from skerry_agent import durable
-from skerry_agent.runtimes import Runtime, bubblewrap
+from skerry_agent.runtimes import Runtime, bubblewrap, cgroups, plain, runc
 from skerry_agent.runtimes.docker import DockerRuntime, Owner
 from skerry_agent.runtimes.docker_engine import Engine
 from skerry_agent.runtimes.process import ProcessRuntime
+from skerry_agent.runtimes.sandbox import Sandbox
 from skerry_contract.device import DeviceConfig, RuntimeName
 from skerry_contract.errors import RuntimeFailedError
 
@@ -28,7 +29,23 @@ def choose(config: DeviceConfig, folder: Path) -> Runtime:
         case "docker":
             return docker
         case "process":
-            return ProcessRuntime(state, sandbox=bubblewrap.find())
+            return ProcessRuntime(state, sandbox=best_sandbox(state), cgroups=cgroups.find(state))
+
+
+def best_sandbox(state: Path) -> Sandbox:
+    """Return what holds processes in best, of what works here: runc, bubblewrap, or nothing.
+
+    Each is tried and not asked about, so that ``caps`` says what is.
+
+    Args:
+        state: The agent's state folder.
+    """
+    containers = state / "runc"
+    program = runc.find(containers)
+    if program is not None:
+        return runc.Runc(program, containers)
+    program = bubblewrap.find()
+    return plain.Plain() if program is None else bubblewrap.Bubblewrap(program)
 
 
 def _first_choice(state: Path, docker: DockerRuntime) -> RuntimeName:

@@ -6,9 +6,8 @@ carry who they belong to, so that several agents can share one engine.
 """
 
 import hashlib
+import logging
 import math
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,14 +22,19 @@ from skerry_agent.runtimes import (
     Exited,
     InstanceSpec,
     InstanceStatus,
+    Pressure,
     Running,
+    grants,
 )
+from skerry_agent.runtimes.cgroups import DEFAULT_PIDS
 from skerry_agent.runtimes.docker_archive import archive
 from skerry_agent.runtimes.docker_engine import CALL_S, Engine, quoted
+from skerry_agent.runtimes.grants import Grants
 from skerry_agent.runtimes.run_folder import (
     IN_CONTAINER,
     INPUTS_IN_CONTAINER,
     VARIABLE,
+    open_to,
     write_settings,
 )
 from skerry_contract.errors import RuntimeFailedError
@@ -38,8 +42,8 @@ from skerry_contract.manifest import Resources
 from skerry_contract.messages import RuntimeCaps
 from skerry_contract.names import Digest
 
-DEFAULT_PIDS = 256
-"""Processes and threads of a module whose manifest does not say."""
+log = logging.getLogger(__name__)
+
 _TMPFS = "rw,noexec,nosuid,nodev,mode=1777,size=67108864"
 _LOG = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
 _LABEL = "io.skerry"
@@ -91,12 +95,16 @@ class DockerRuntime:
     def __init__(self, engine: Engine, owner: Owner) -> None:
         self._engine = engine
         self._owner = owner
+        self._has_init = True
 
     def caps(self) -> RuntimeCaps:
         """See ``Runtime.caps``; a kernel may lack what the engine then silently ignores."""
         info = self._engine.call("GET", "/info").json
         limits = [limit for limit, key in _LIMITS.items() if info.get(key)]
-        return RuntimeCaps("docker", "container", (*limits, "network"))
+        options = info.get("SecurityOptions") or ()
+        filters = ["seccomp"] if any("name=seccomp" in option for option in options) else []
+        enforces = (*limits, "network", "device_files", "root", *filters)
+        return RuntimeCaps("docker", "container", enforces)
 
     def prepare(self, image: Image, store: BlobStore) -> None:
         """See ``Runtime.prepare``."""
@@ -152,6 +160,7 @@ class DockerRuntime:
             if seen["State"]["Running"]:
                 return
             self._remove(name)
+        given = grants.resolve(spec)
         self._make_folders(spec)
         labels = {
             **self._owner.labels(),
@@ -159,19 +168,42 @@ class DockerRuntime:
             f"{_LABEL}.revision": spec.key.revision,
             f"{_LABEL}.digest": image.digest,
         }
-        body = {"Image": tag, "Labels": labels, **container(spec)}
+        body = {"Image": tag, "Labels": labels, **container(spec, given)}
         try:
-            self._engine.call("POST", "/containers/create", query={"name": name}, body=body)
-            self._engine.call("POST", f"/containers/{name}/start")
+            self._run(name, body)
         except RuntimeFailedError as error:
             self._remove(name)
             raise RuntimeFailedError(
                 f"{spec.key.module} cannot be started: {error.text}", remedy=error.remedy
             ) from error
 
+    def _run(self, name: str, body: Mapping[str, Any]) -> None:
+        """Make a container and start it, with a program that reaps orphans if there is one."""
+        if self._has_init:
+            with_init = {**body, "HostConfig": {**body["HostConfig"], "Init": True}}
+            try:
+                self._make(name, with_init)
+            except RuntimeFailedError as error:
+                # There is no asking: what the engine says of it is empty with some packages.
+                binary = self._engine.call("GET", "/info").json.get("InitBinary") or "docker-init"
+                if binary not in error.text:
+                    raise
+                log.warning("Docker has no %s: orphans of modules are not reaped", binary)
+                self._has_init = False
+                self._remove(name)
+            else:
+                return
+        self._make(name, body)
+
+    def _make(self, name: str, body: Mapping[str, Any]) -> None:
+        self._engine.call("POST", "/containers/create", query={"name": name}, body=body)
+        self._engine.call("POST", f"/containers/{name}/start")
+
     def stop(self, key: Key, *, grace_s: float = STOP_GRACE_S) -> None:
         """See ``Runtime.stop``."""
         name, seconds = self._name(key), math.ceil(grace_s)
+        if self._inspect(name) is None:
+            return
         if seconds > 0:
             self._engine.call(
                 "POST",
@@ -192,7 +224,7 @@ class DockerRuntime:
             if seen is not None:
                 marks = seen["Config"]["Labels"]
                 key = Key(marks[f"{_LABEL}.module"], marks[f"{_LABEL}.revision"])
-                found[key] = status_of(seen["State"])
+                found[key] = status_of(seen)
         return found
 
     def tail(self, key: Key, *, max_bytes: int) -> str:
@@ -205,8 +237,21 @@ class DockerRuntime:
         return without_frames(answer.data)[-max_bytes:].decode(errors="replace")
 
     def _inspect(self, name: str) -> dict[str, Any] | None:
+        """Return what the engine knows of a container of ours, or None if it has none.
+
+        Raises:
+            RuntimeFailedError: Somebody else has given its name to a container.
+        """
         answer = self._engine.call("GET", f"/containers/{name}/json", accept=(404,))
-        found: dict[str, Any] | None = None if answer.status == 404 else answer.json
+        if answer.status == 404:
+            return None
+        found: dict[str, Any] = answer.json
+        marks = found["Config"]["Labels"] or {}
+        if any(marks.get(label) != value for label, value in self._owner.labels().items()):
+            raise RuntimeFailedError(
+                f"Docker has a container {name} that is not this agent's, and it is left alone",
+                remedy=f"See what it is, and rename it: docker rename {name} …",
+            )
         return found
 
     def _remove(self, name: str) -> None:
@@ -219,7 +264,7 @@ class DockerRuntime:
             write_settings(spec.run_dir, spec.run, inside)
             for folder in (spec.run_dir, *spec.inputs.values()):
                 folder.mkdir(parents=True, exist_ok=True)
-                _open_to(folder, spec.image.user)
+                open_to(folder, spec.image.user)
         except OSError as error:
             raise RuntimeFailedError(f"{spec.key.module} cannot be started: {error}") from error
 
@@ -230,7 +275,7 @@ class DockerRuntime:
         return f"{_REPOSITORY}{self._owner.mark}:{digest.removeprefix('sha256:')}"
 
 
-def container(spec: InstanceSpec) -> dict[str, Any]:
+def container(spec: InstanceSpec, given: Grants) -> dict[str, Any]:
     """Return what the engine is told about a container, but for its image and labels."""
     env = {**spec.image.env, **spec.run.env, VARIABLE: IN_CONTAINER}
     return {
@@ -250,7 +295,9 @@ def container(spec: InstanceSpec) -> dict[str, Any]:
             "RestartPolicy": {"Name": "no"},
             "OomScoreAdj": 500,
             "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
-            "Mounts": _mounts(spec),
+            "Mounts": _mounts(spec, given),
+            "Devices": [_device(device.path) for device in given.devices],
+            "GroupAdd": [str(group) for group in given.groups],
             **limits(spec.run.resources),
         },
     }
@@ -266,14 +313,20 @@ def limits(resources: Resources) -> dict[str, int]:
     return found
 
 
-def status_of(state: Mapping[str, Any]) -> InstanceStatus:
-    """Read ``State`` of a container; one that was made and never started counts as ended."""
+def status_of(seen: Mapping[str, Any]) -> InstanceStatus:
+    """Read what the engine says of a container; one that was never started counts as ended."""
+    state, given = seen["State"], seen["HostConfig"]
     started = datetime.fromisoformat(state["StartedAt"]).timestamp()
     if state["Running"]:
         return Running(started)
     never = state["Status"] == "created"
+    pressure = Pressure(
+        memory_kills=int(bool(state["OOMKilled"])),
+        memory_limit_bytes=given.get("Memory") or None,
+        pids_limit=given.get("PidsLimit"),
+    )
     code = None if never else int(state["ExitCode"])
-    return Exited(0.0 if never else started, code, out_of_memory=bool(state["OOMKilled"]))
+    return Exited(0.0 if never else started, code, pressure)
 
 
 def without_frames(data: bytes) -> bytes:
@@ -291,24 +344,15 @@ def without_frames(data: bytes) -> bytes:
     return bytes(found)
 
 
-def _mounts(spec: InstanceSpec) -> list[dict[str, str]]:
+def _mounts(spec: InstanceSpec, given: Grants) -> list[dict[str, Any]]:
     pairs = {IN_CONTAINER: spec.run_dir}
     pairs |= {f"{INPUTS_IN_CONTAINER}/{name}": path for name, path in spec.inputs.items()}
     return [
-        {"Type": "bind", "Source": str(source.resolve()), "Target": target}
-        for target, source in pairs.items()
+        {"Type": "bind", "Source": str(source.resolve()), "Target": target, "ReadOnly": read_only}
+        for found, read_only in ((pairs, False), (given.folders, True))
+        for target, source in found.items()
     ]
 
 
-def _open_to(folder: Path, user: str) -> None:
-    """Let a module's user work in a folder, and take nothing from whoever owns it.
-
-    Where the agent may, by the folder's group, which files in it inherit; else for everybody, and
-    then it is the folders above that keep others out.
-    """
-    mode = stat.S_IMODE(folder.stat().st_mode)
-    if os.geteuid() == 0:
-        os.chown(folder, -1, int(user.partition(":")[2]))
-        folder.chmod(mode | 0o2070)
-    elif mode & 0o007 != 0o007:
-        folder.chmod(mode | 0o007)
+def _device(path: str) -> dict[str, str]:
+    return {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rw"}

@@ -28,11 +28,16 @@ LOG_BYTES = 512 * 1024
 """Bytes of a log file; there are two, ``log`` and the one before it, ``log.1``."""
 INFO_FD = 3
 """Where a sandbox tells the process id of what it started."""
+FILTER_FD = 4
+"""Where a sandbox finds a system call filter."""
 _PIECE_BYTES = 16 * 1024
 _LOCK_S = 5.0
 _INFO_S = 10.0
 _NICE = 5
+_DETACH_S = 20.0
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_CLONE_NEWNET = 0x4000_0000
 
 
 class Log:
@@ -80,7 +85,11 @@ def keep(job: dict[str, Any], tell: int) -> None:
 
     Args:
         job: ``argv``, ``env``, ``cwd``, ``folder`` (where the records go), ``sandbox`` (whether
-            ``argv`` tells its child on ``INFO_FD``) and ``data_bytes`` (a limit, or null).
+            ``argv`` tells its child on ``INFO_FD``) and ``data_bytes`` (a limit, or null). There
+            may be ``join`` (files by which to join control groups), ``network`` (a network
+            namespace to join), ``filter`` (a file that is open on ``FILTER_FD``) and
+            ``detached`` (``argv`` ends once it has put the module's process id into the file
+            ``pid``, or says in the last line of ``log`` why not).
         tell: Closed once the module runs; what is written to it says why it does not.
     """
     folder = job["folder"]
@@ -93,6 +102,8 @@ def keep(job: dict[str, Any], tell: int) -> None:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(wake)
     log = Log(folder)
+    if job.get("detached"):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     child, group, output = _start(job)
     record = {"keeper": os.getpid(), "started": time.time()}
     _write(f"{folder}/record.json", record)
@@ -130,9 +141,34 @@ def _start(job: dict[str, Any]) -> tuple[int, int, int]:
     if problem:
         os.waitpid(child, 0)
         raise OSError(problem.decode(errors="replace"))
-    group = _sandboxed(info) or child
+    if job.get("detached"):
+        child = _detached(child, output, job["detached"])
+    group = _sandboxed(info) if job["sandbox"] else None
     os.close(info)
-    return child, group, output
+    return child, group or child, output
+
+
+def _detached(starter: int, output: int, told: dict[str, str]) -> int:
+    """Wait until what starts the module has ended; return the module's process, our child now."""
+    deadline = time.monotonic() + _DETACH_S
+    while os.waitid(os.P_PID, starter, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > deadline:
+            os.kill(starter, signal.SIGKILL)
+        time.sleep(0.002)
+    if os.waitstatus_to_exitcode(os.waitpid(starter, 0)[1]) != 0:
+        os.set_blocking(output, False)
+        with suppress(BlockingIOError):
+            raise OSError(_reason(told["log"]) or os.read(output, _PIECE_BYTES).decode())
+        raise OSError("it did not start, and did not say why")
+    with open(told["pid"], encoding="ascii") as file:
+        return int(file.read())
+
+
+def _reason(path: str) -> str:
+    """Return what the last line of a log in JSON says."""
+    with suppress(OSError, ValueError, IndexError, KeyError), open(path, encoding="utf-8") as file:
+        return str(json.loads(file.readlines()[-1])["msg"])
+    return ""
 
 
 def _become(job: dict[str, Any], output: int, info: int, fail: int) -> NoReturn:
@@ -143,6 +179,11 @@ def _become(job: dict[str, Any], output: int, info: int, fail: int) -> NoReturn:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
+        for group in job.get("join", ()):
+            with open(group, "w", encoding="ascii") as file:
+                file.write("0")
+        if job.get("network"):
+            _join_network(job["network"])
         # The agent goes last when memory is short, and first when there is work.
         with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             file.write("500")
@@ -160,11 +201,19 @@ def _become(job: dict[str, Any], output: int, info: int, fail: int) -> NoReturn:
         fail = high[2]
         if job["sandbox"]:
             os.dup2(high[3], INFO_FD)
+        if job.get("filter"):
+            os.dup2(os.open(job["filter"], os.O_RDONLY | os.O_CLOEXEC), FILTER_FD)
         os.execve(job["argv"][0], job["argv"], job["env"])  # noqa: S606 - a shell is not wanted
     except (OSError, ValueError) as error:
         os.write(fail, f"{job['argv'][0]}: {error}".encode())
     finally:
         os._exit(127)
+
+
+def _join_network(path: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(os.open(path, os.O_RDONLY | os.O_CLOEXEC), _CLONE_NEWNET):
+        raise OSError(f"{path}: {os.strerror(ctypes.get_errno())}")
 
 
 def _sandboxed(info: int) -> int | None:

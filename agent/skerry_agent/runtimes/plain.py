@@ -8,8 +8,12 @@ import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from skerry_agent.rootfs import inside
+from skerry_agent.runtimes import InstanceSpec, grants
+from skerry_agent.runtimes.run_folder import VARIABLE
+from skerry_agent.runtimes.sandbox import Place
 from skerry_contract.errors import RuntimeFailedError
 
 _PT_INTERP = 3
@@ -20,6 +24,29 @@ _OUTSIDE = ("/dev", "/inputs", "/proc", "/run", "/sys", "/tmp")  # noqa: S108 - 
 """What belongs to the machine, even where an image has a folder of that name."""
 
 
+class Plain:
+    """See ``Sandbox`` for what each part promises; nothing is held in here."""
+
+    isolation = "none"
+    enforces: tuple[str, ...] = ()
+    own_root = False
+    spare_pids = 0
+
+    def job(self, spec: InstanceSpec, place: Place) -> dict[str, Any]:
+        """See ``Sandbox.job``."""
+        grants.resolve(spec)  # all of it is there for everybody, or it is not there at all
+        namespace = grants.network_namespace(spec.key.module, spec.run.network)
+        env = environment(place.rootfs, {**spec.image.env, **spec.run.env})
+        argv = command(place.rootfs, spec.image.command, spec.image.env)
+        env |= {VARIABLE: str(spec.run_dir), "TMPDIR": str(place.folder / "tmp")}
+        cwd = folder_of(place.rootfs, spec.image.cwd)
+        network = None if namespace is None else str(namespace)
+        return {"argv": argv, "env": env, "cwd": str(cwd), "sandbox": False, "network": network}
+
+    def clear(self, name: str) -> None:
+        """See ``Sandbox.clear``: it dies with its keeper, or with its group."""
+
+
 def command(rootfs: Path, argv: tuple[str, ...], env: Mapping[str, str]) -> list[str]:
     """Return the command that runs ``argv`` of an image without entering its root.
 
@@ -27,11 +54,11 @@ def command(rootfs: Path, argv: tuple[str, ...], env: Mapping[str, str]) -> list
         RuntimeFailedError: The image has no such program, or it is no ELF file.
     """
     program = inside(rootfs, _find(rootfs, argv[0], env.get("PATH", "")))
-    loader = _loader(program)
-    if loader is None:
+    linker = loader(program)
+    if linker is None:
         return [str(program), *argv[1:]]
     paths = ":".join([*_library_folders(rootfs), env.get("LD_LIBRARY_PATH", "")]).rstrip(":")
-    return [str(inside(rootfs, loader)), "--library-path", paths, str(program), *argv[1:]]
+    return [str(inside(rootfs, linker)), "--library-path", paths, str(program), *argv[1:]]
 
 
 def environment(rootfs: Path, env: Mapping[str, str]) -> dict[str, str]:
@@ -42,7 +69,7 @@ def environment(rootfs: Path, env: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def place(rootfs: Path, folder: str) -> Path:
+def folder_of(rootfs: Path, folder: str) -> Path:
     """Return where a folder of the image lies really; the image's root if it has none such."""
     found = inside(rootfs, folder)
     return found if found.is_dir() else rootfs
@@ -72,7 +99,7 @@ def _library_folders(rootfs: Path) -> list[str]:
     return list(dict.fromkeys(str(folder) for folder in (*triplets, *tops)))
 
 
-def _loader(program: Path) -> str | None:
+def loader(program: Path) -> str | None:
     """Return the dynamic loader that an ELF file asks for, or None if it needs none.
 
     Source: System V ABI, "Program Header".

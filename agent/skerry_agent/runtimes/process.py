@@ -1,4 +1,4 @@
-"""Run modules as processes of this device: under bubblewrap where it works, plainly where not.
+"""Run modules as processes of this device, held in by what a sandbox and control groups can do.
 
 Each instance has a folder below ``instances``, named by its key, with what its keeper writes
 there; ``keeper`` says what that is. There is no other memory of what runs.
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,10 @@ from skerry_agent.runtimes import (
     Running,
     bubblewrap,
     keeper,
-    plain,
 )
-from skerry_agent.runtimes.run_folder import (
-    IN_CONTAINER,
-    INPUTS_IN_CONTAINER,
-    VARIABLE,
-    write_settings,
-)
+from skerry_agent.runtimes.cgroups import Cgroups
+from skerry_agent.runtimes.run_folder import INPUTS_IN_CONTAINER, write_settings
+from skerry_agent.runtimes.sandbox import Place, Sandbox
 from skerry_agent.runtimes.unpacked import UnpackedImages
 from skerry_contract.errors import RuntimeFailedError
 from skerry_contract.messages import RuntimeCaps
@@ -51,22 +48,23 @@ class ProcessRuntime:
 
     Args:
         state: The agent's folder: unpacked images go to ``images``, records to ``instances``.
-        sandbox: Path of bubblewrap, as ``bubblewrap.find`` returns it; None to do without.
+        sandbox: What holds modules in.
+        cgroups: What limits them.
     """
 
-    def __init__(self, state: Path, *, sandbox: str | None) -> None:
+    def __init__(self, state: Path, *, sandbox: Sandbox, cgroups: Cgroups) -> None:
         self._images = UnpackedImages(
             state / "images", folders=bubblewrap.FOLDERS, files=bubblewrap.FILES
         )
         self._instances = state / "instances"
         self._instances.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._sandbox = sandbox
+        self._cgroups = cgroups
 
     def caps(self) -> RuntimeCaps:
-        """See ``Runtime.caps``; the limit on memory holds for each process of a module."""
-        if self._sandbox is None:
-            return RuntimeCaps("process", "none", ("memory",))
-        return RuntimeCaps("process", "bubblewrap", ("memory", "network"))
+        """See ``Runtime.caps``; what holds for each process only is no limit of the module."""
+        enforces = (*self._cgroups.controllers, *self._sandbox.enforces)
+        return RuntimeCaps("process", self._sandbox.isolation, enforces)
 
     def prepare(self, image: Image, store: BlobStore) -> None:
         """See ``Runtime.prepare``."""
@@ -86,20 +84,24 @@ class ProcessRuntime:
         folder = self._folder(spec.key)
         if _keeper_of(folder) is not None:
             return
-        shutil.rmtree(folder, ignore_errors=True)
+        self._clear(spec.key)
         try:
             (folder / "tmp").mkdir(mode=0o700, parents=True)
             for path in spec.inputs.values():
                 path.mkdir(parents=True, exist_ok=True)
             write_settings(spec.run_dir, spec.run, self._input_paths(spec))
-            job = self._sandboxed(spec, rootfs) if self._sandbox else _plain(spec, rootfs, folder)
+            job = self._sandbox.job(spec, Place(rootfs, folder, self._name(spec.key)))
         except OSError as error:
             raise RuntimeFailedError(f"{spec.key} cannot be started: {error}") from error
-        memory_mb = spec.run.resources.memory_mb
-        # What a module may write to, and not its address space: libraries reserve much that they
-        # never use, and a limit on that would stop modules that are far below it.
-        job["data_bytes"] = memory_mb * 1024 * 1024 if memory_mb else None
-        _launch(spec.key, {**job, "folder": str(folder)})
+        groups = self._cgroups.make(
+            str(spec.key), spec.run.resources, spare_pids=self._sandbox.spare_pids
+        )
+        limits = {"join": groups, "data_bytes": self._data_bytes(spec)}
+        try:
+            _launch(spec.key, {**job, **limits, "folder": str(folder)})
+        except RuntimeFailedError:
+            self._clear(spec.key)
+            raise
 
     def stop(self, key: Key, *, grace_s: float = STOP_GRACE_S) -> None:
         """See ``Runtime.stop``."""
@@ -110,7 +112,7 @@ class ProcessRuntime:
                 break
         else:
             raise RuntimeFailedError(f"{key} still runs {_KILL_S:.0f} s after it was killed")
-        shutil.rmtree(folder, ignore_errors=True)
+        self._clear(key)
 
     def instances(self) -> Mapping[Key, InstanceStatus]:
         """See ``Runtime.instances``."""
@@ -118,8 +120,11 @@ class ProcessRuntime:
         for folder in self._instances.iterdir():
             module, _, revision = folder.name.partition(".")
             status = _status(folder)
-            if revision and status is not None:
-                found[Key(module, revision)] = status
+            if not revision or status is None:
+                continue
+            if isinstance(status, Exited):
+                status = replace(status, pressure=self._cgroups.pressure(folder.name))
+            found[Key(module, revision)] = status
         return found
 
     def tail(self, key: Key, *, max_bytes: int) -> str:
@@ -132,32 +137,29 @@ class ProcessRuntime:
     def _folder(self, key: Key) -> Path:
         return self._instances / str(key)
 
+    def _name(self, key: Key) -> str:
+        return self._cgroups.name(str(key))
+
+    def _clear(self, key: Key) -> None:
+        """Remove what is left of an instance: processes first, whoever keeps them or not."""
+        self._sandbox.clear(self._name(key))
+        self._cgroups.remove(str(key))
+        shutil.rmtree(self._folder(key), ignore_errors=True)
+
     def _input_paths(self, spec: InstanceSpec) -> dict[str, str]:
-        if self._sandbox:
+        if self._sandbox.own_root:
             return {name: f"{INPUTS_IN_CONTAINER}/{name}" for name in spec.inputs}
         return {name: str(path) for name, path in spec.inputs.items()}
 
-    def _sandboxed(self, spec: InstanceSpec, rootfs: Path) -> dict[str, Any]:
-        env = {**spec.image.env, **spec.run.env, VARIABLE: IN_CONTAINER}
-        room = bubblewrap.Room(
-            rootfs,
-            spec.run_dir,
-            spec.inputs,
-            user=spec.image.user,
-            hostname=spec.key.module,
-            network=spec.run.network == "host",
-        )
-        cwd, argv = spec.image.cwd, spec.image.command
-        line = bubblewrap.command(str(self._sandbox), room, argv, env=env, cwd=cwd)
-        return {"argv": line, "env": env, "cwd": "/", "sandbox": True}
+    def _data_bytes(self, spec: InstanceSpec) -> int | None:
+        """Return the limit of each process, where nothing limits the module as a whole.
 
-
-def _plain(spec: InstanceSpec, rootfs: Path, folder: Path) -> dict[str, Any]:
-    env = plain.environment(rootfs, {**spec.image.env, **spec.run.env})
-    argv = plain.command(rootfs, spec.image.command, spec.image.env)
-    env |= {VARIABLE: str(spec.run_dir), "TMPDIR": str(folder / "tmp")}
-    cwd = plain.place(rootfs, spec.image.cwd)
-    return {"argv": argv, "env": env, "cwd": str(cwd), "sandbox": False}
+        It is on what a process may write to, and not on its address space: libraries reserve much
+        that they never use, and a limit on that would stop modules that are far below it.
+        """
+        memory_mb = spec.run.resources.memory_mb
+        whole = "memory" in self._cgroups.controllers
+        return None if memory_mb is None or whole else memory_mb * 1024 * 1024
 
 
 def _launch(key: Key, job: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ See ``docs/module-image.md`` for what each file is.
 """
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,20 @@ def input_folder(inputs: Path, module: str, name: str, given: Input) -> Path:
         return inputs / given.folder
     # No manifest can name such a folder, so no input reads it.
     return inputs / f".{module}" / name
+
+
+def open_to(folder: Path, user: str) -> None:
+    """Let a module's user work in a folder, and take nothing from whoever owns it.
+
+    Where the agent may, by the folder's group, which files in it inherit; else for everybody, and
+    then it is the folders above that keep others out.
+    """
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if os.geteuid() == 0:
+        os.chown(folder, -1, int(user.partition(":")[2]))
+        folder.chmod(mode | 0o2070)
+    elif mode & 0o007 != 0o007:
+        folder.chmod(mode | 0o007)
 
 
 def _told(given: Input, folder: str) -> dict[str, Any]:

@@ -75,11 +75,15 @@ class UnpackedImages:
         """
         final = self._folder(image.digest)
         if final.is_dir():
+            for name in self._given["folders"]:  # an earlier agent may have given it fewer
+                (final / name).mkdir(exist_ok=True)
+            _open_scratch(final)
             return
         new = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._root))
         try:
             new.chmod(0o755)
             _unpack(image, store, new, self._given)
+            _open_scratch(new)
             durable.move(new, final)
         finally:
             shutil.rmtree(new, ignore_errors=True)
@@ -94,6 +98,13 @@ class UnpackedImages:
 
     def _folder(self, digest: Digest) -> Path:
         return self._root / digest.removeprefix("sha256:")
+
+
+def _open_scratch(rootfs: Path) -> None:
+    """Let everybody write to what is mounted on ``/tmp``: runc gives it the mode of the folder."""
+    scratch = rootfs / "tmp"
+    if not scratch.is_symlink():
+        scratch.chmod(0o1777)
 
 
 def _unpack(

@@ -7,7 +7,6 @@ from typing import Any
 
 from skerry_agent import hold_commands
 from skerry_agent.core.commands import Book
-from skerry_agent.core.gate import describe_wait
 from skerry_agent.home import STATUS_FILE, Home
 from skerry_agent.telling.outbox import Level, peek
 from skerry_contract import shape
@@ -69,7 +68,7 @@ def _report_lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"as of       {report.get('ts')} ({now} now)"
     if report.get("phase") == "held":
         waits = [shape.read(Wait, wait) for wait in report.get("waits", [])]
-        yield from (f"waits for   {describe_wait(wait)}" for wait in waits)
+        yield from (f"waits for   {wait.text}" for wait in waits)
     progress = report.get("progress") or {}
     if report.get("phase") == "pulling" and progress.get("total"):
         have = progress.get("present", 0) + progress.get("pulled", 0)

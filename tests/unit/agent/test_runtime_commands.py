@@ -6,8 +6,9 @@ import pytest
 
 from skerry_agent.core.world import Key
 from skerry_agent.pulling.store import BlobStore
-from skerry_agent.runtimes import Exited, InstanceSpec, Running, bubblewrap, plain
+from skerry_agent.runtimes import Exited, InstanceSpec, Pressure, Running, bubblewrap, plain
 from skerry_agent.runtimes.docker import Owner, container, limits, status_of, without_frames
+from skerry_agent.runtimes.grants import Grants
 from skerry_agent.runtimes.run_folder import input_folder
 from skerry_contract.errors import RuntimeFailedError
 from skerry_contract.manifest import FolderInput, Resources, RunSettings
@@ -109,7 +110,7 @@ def spec(tmp_path: Path, **settings: object) -> InstanceSpec:
 
 
 def test_a_container_is_locked_down_and_says_what_it_runs(tmp_path: Path) -> None:
-    body = container(spec(tmp_path, inputs={"frames": FolderInput("in")}))
+    body = container(spec(tmp_path, inputs={"frames": FolderInput("in")}), Grants())
     host = body["HostConfig"]
     assert body["Entrypoint"] == ["/a"]
     assert body["Env"] == ["A=1", "B=3", "SKERRY_RUN_DIR=/run/skerry"]
@@ -142,16 +143,19 @@ def test_limits_are_said_in_the_units_of_the_engine(
     assert limits(resources) == expected
 
 
+FINE = Pressure(0, None, 64 * 2**20, 0, 9)
+
+
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
         ({"Status": "running", "Running": True}, Running(1.5)),
-        ({"Status": "exited", "ExitCode": 3}, Exited(1.5, 3)),
+        ({"Status": "exited", "ExitCode": 3}, Exited(1.5, 3, FINE)),
         (
             {"Status": "exited", "ExitCode": 137, "OOMKilled": True},
-            Exited(1.5, 137, out_of_memory=True),
+            Exited(1.5, 137, Pressure(1, None, 64 * 2**20, 0, 9)),
         ),
-        ({"Status": "created", "StartedAt": "0001-01-01T00:00:00Z"}, Exited(0.0, None)),
+        ({"Status": "created", "StartedAt": "0001-01-01T00:00:00Z"}, Exited(0.0, None, FINE)),
     ],
 )
 def test_a_containers_state_is_read(state: dict[str, object], expected: Running | Exited) -> None:
@@ -161,7 +165,8 @@ def test_a_containers_state_is_read(state: dict[str, object], expected: Running 
         "ExitCode": 0,
         "OOMKilled": False,
     }
-    assert status_of({**usual, **state}) == expected
+    limits = {"Memory": 64 * 2**20, "PidsLimit": 9}
+    assert status_of({"State": {**usual, **state}, "HostConfig": limits}) == expected
 
 
 @pytest.mark.parametrize(

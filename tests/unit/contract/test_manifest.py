@@ -47,6 +47,9 @@ def test_a_whole_manifest_is_read_field_by_field() -> None:
         data=DataPolicy(10, {"email": "drop", "user": "hash"}, 64),
         resources=Resources(512, 100, 64),
         probe=Probe(60, 10, 5, 3, live=Check("/healthz", 8080), ready=Check("/readyz", 8080)),
+        device_files=("/dev/video0",),
+        folders={"calibration": "/srv/calibration"},
+        requires=("memory", "root"),
     )
     assert found.windows == (Window("02:00", "04:00", ("mon", "tue", "wed", "thu", "fri")),)
 
@@ -122,6 +125,28 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         (f"{FACES}.inputs.yard.topic", "a+", f"{FACES}.inputs.yard.topic: expected a topic filter"),
         (f"{FACES}.inputs.yard.topic", "", f"{FACES}.inputs.yard.topic: expected a topic filter"),
         (f"{FACES}.inputs.yard.broker.port", 0, f"{FACES}.inputs.yard.broker.port: must be at"),
+        (f"{FACES}.inputs.yard.broker.key_file", "k/", f"{FACES}.inputs.yard.broker.key_file: exp"),
+        (f"{FACES}.inputs.yard.broker.key_file", "k", f"{FACES}.inputs.yard.broker: certificate"),
+        (
+            f"{FACES}.inputs.yard.broker.password_file",
+            "password",
+            f"{FACES}.inputs.yard.broker: a password needs a user",
+        ),
+        (
+            f"{FACES}.inputs.yard.broker",
+            {"user": "u", "password": "p", "password_file": "f"},
+            f"{FACES}.inputs.yard.broker: either password or password_file",
+        ),
+        (
+            f"{FACES}.inputs.yard.broker",
+            {"tls": True, "ca": "x", "ca_file": "f"},
+            f"{FACES}.inputs.yard.broker: either ca or ca_file",
+        ),
+        (
+            f"{FACES}.inputs.yard.broker",
+            {"certificate_file": "c", "key_file": "k"},
+            f"{FACES}.inputs.yard.broker: a certificate is shown over TLS only",
+        ),
         (f"{FACES}.network", "none", f"{FACES}.inputs.yard.topic: 127.0.0.1 is out of reach: set"),
         (f"{FACES}.inputs.meter.command", [], f"{FACES}.inputs.meter.command: 0 entries"),
         (f"{FACES}.inputs.minute.every_s", 0.5, f"{FACES}.inputs.minute.every_s: expected a whole"),
@@ -140,7 +165,20 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         (f"{FACES}.probe.timeout_s", 61, f"{FACES}.probe.timeout_s: must be at most 60"),
         (f"{FACES}.probe.failures", True, f"{FACES}.probe.failures: expected a whole number"),
         (f"{FACES}.probe.timeout", 5, f"{FACES}.probe.timeout: unknown field; did you mean"),
-        (f"{FACES}.network", "bridge", f"{FACES}.network: expected one of none, host"),
+        (f"{FACES}.network", "My net", f"{FACES}.network: expected none, host or a network"),
+        (
+            f"{FACES}.device_files",
+            ["/dev/../etc/shadow"],
+            f"{FACES}.device_files[0]: expected a path below",
+        ),
+        (
+            f"{FACES}.device_files",
+            ["/etc/shadow"],
+            f"{FACES}.device_files[0]: expected a path below /dev",
+        ),
+        (f"{FACES}.folders", {"a": "etc"}, f"{FACES}.folders.a: expected an absolute path"),
+        (f"{FACES}.folders", {"a": "/etc/../root"}, f"{FACES}.folders.a: expected an absolute"),
+        (f"{FACES}.requires", ["ram"], f"{FACES}.requires[0]: expected one of memory, cpu, pids"),
     ],
 )
 def test_a_wrong_field_of_a_manifest_is_named_by_its_path(path: str, value: Any, told: str) -> None:

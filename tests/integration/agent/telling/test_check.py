@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from skerry_agent.home import Home, read_home
-from skerry_agent.runtimes.process import ProcessRuntime
+from skerry_agent.runtimes import Runtime
+from skerry_agent.runtimes.choice import choose
 from skerry_agent.telling.check import check
 from skerry_agent.telling.check_machine import cgroups
 from skerry_agent.telling.finding import Finding
@@ -73,10 +74,10 @@ def look(tmp_path: Path) -> Callable[..., dict[str, list[Finding]]]:
     """Check a device folder with changes, and return the findings by name."""
 
     def looked(**changes: Any) -> dict[str, list[Finding]]:
-        home = read_home(write_device_folder(tmp_path, **changes))
+        home = read_home(write_device_folder(tmp_path, runtime="process", **changes))
         home.state.mkdir(exist_ok=True)
         found: dict[str, list[Finding]] = {}
-        for finding in check(home, lambda: ProcessRuntime(home.state, sandbox=None)):
+        for finding in check(home, lambda: choose(home.config, home.folder)):
             found.setdefault(finding.name, []).append(finding)
         return found
 
@@ -171,7 +172,7 @@ def test_an_outbox_that_is_nearly_full_and_one_that_is_damaged(
 def test_an_engine_that_is_not_there(tmp_path: Path) -> None:
     home: Home = read_home(write_device_folder(tmp_path))
 
-    def missing() -> ProcessRuntime:
+    def missing() -> Runtime:
         raise RuntimeFailedError("no engine answers at /var/run/docker.sock")
 
     (found,) = [one for one in check(home, missing) if one.name == "engine"]
