@@ -136,7 +136,18 @@ class TimerInput:
     every_s: Annotated[int, Range(1, 31_536_000)]
 
 
-Input = FolderInput | TopicInput | CommandInput | TimerInput
+@dataclass(frozen=True, slots=True)
+class HttpInput:
+    """Requests to the module's ``/score``: each is answered, and its result goes to the stream too.
+
+    Attributes:
+        http: The path whose results are told.
+    """
+
+    http: Literal["/score"]
+
+
+Input = FolderInput | TopicInput | CommandInput | TimerInput | HttpInput
 """Local input, told apart by the field that only its kind has."""
 
 
@@ -211,6 +222,28 @@ class DataPolicy:
     budget_mb: Annotated[int, Range(1, 1_048_576)] = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """How a new version is compared with the one that runs, on the same live input.
+
+    While the old one scores its inputs, some of them are shown to the new one as well; its results
+    are compared and go nowhere. Fields that only the new result has do not count.
+
+    Attributes:
+        inputs: Inputs after which it is decided.
+        seconds: Seconds after which it is decided with fewer; with none at all, the switch is made.
+        agree_percent: How many of a hundred results must agree.
+        tolerance_percent: By how much a number may differ and still agree, of the old one.
+        slower_percent: By how much the median time of ``run()`` may grow; by any, if not said.
+    """
+
+    inputs: Annotated[int, Range(1, 100_000)] = 20
+    seconds: Annotated[int, Range(1, 604_800)] = 300
+    agree_percent: Annotated[int, Range(0, 100)] = 95
+    tolerance_percent: Annotated[int, Range(0, 1000)] = 1
+    slower_percent: Annotated[int, Range(0, 100_000)] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     """How a module runs, whichever image it runs: the part that travels to the device unchanged.
@@ -229,6 +262,8 @@ class RunSettings:
         stream: Name of the stream that results of ``run()`` go to.
         resources: Upper limits.
         probe: How the agent finds out that the module works.
+        shadow: Compare a new version with the old one on live input before the switch; for
+            scorer hosts side by side that have local input.
         after: Modules of the deployment that serve, have failed or have ended before this one is
             started; they stop after it.
         network: ``none``; ``host`` to share the device's network; or the name of a network that is
@@ -247,6 +282,7 @@ class RunSettings:
     stream: Name = "scores"
     resources: Resources = Resources()
     probe: Probe = Probe()
+    shadow: Shadow | None = None
     after: Annotated[tuple[Name, ...], Size(0, 50)] = ()
     network: NetworkName = "none"
     data: DataPolicy | None = None
@@ -340,7 +376,7 @@ def read(value: Any) -> Manifest:
         ContractError: A field is unknown, missing or wrong; ``path`` leads to it.
     """
     found = shape.read(Manifest, value, strict=True, subject="manifest")
-    for check in (_check_folders, _check_brokers, _check_order, _check_ports):
+    for check in (_check_folders, _check_brokers, _check_requests, _check_order, _check_ports):
         check(found)
     return found
 
@@ -370,6 +406,15 @@ def _check_brokers(manifest: Manifest) -> None:
                 raise ContractError(text, (*where, "topic"), subject="manifest")
             if why := _contradiction(given.broker):
                 raise ContractError(why, (*where, "broker"), subject="manifest")
+
+
+def _check_requests(manifest: Manifest) -> None:
+    """Refuse two names for the results of one path."""
+    for module, spec in manifest.modules.items():
+        names = [name for name, given in spec.inputs.items() if isinstance(given, HttpInput)]
+        if len(names) > 1:
+            path = ("modules", module, "inputs", names[1], "http")
+            raise ContractError(f"/score is {names[0]!r} already", path, subject="manifest")
 
 
 def _contradiction(broker: Broker) -> str:

@@ -39,10 +39,12 @@ class Pace:
     Attributes:
         go_on: Whether another input may be taken; false ends the batch.
         stopping: Whether the host was told to end: then no input is blamed for its end.
+        offer: Told of each input that was scored: what it was, its result and the milliseconds.
     """
 
     go_on: Callable[[], bool]
     stopping: Callable[[], bool]
+    offer: Callable[[str | bytes, bytes, float], None] = lambda _data, _result, _ms: None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def _score(scoring: _Scoring, source: Source, taken: Taken) -> Outcome | None:
     if len(item) > MAX_ITEM_BYTES:
         text = f"the result has {len(item)} bytes, at most {MAX_ITEM_BYTES} fit"
         return _failed(source, taken, text)
+    scoring.pace.offer(data, result, ms)
     return Outcome(source, taken, item)
 
 
@@ -124,6 +127,11 @@ def result_item(stream: str, taken: Taken, result: bytes, ms: float) -> bytes:
 
 
 def _failed(source: Source, taken: Taken, text: str, detail: str = "") -> Outcome:
+    return Outcome(source, taken, failed_item(taken, text, detail), f"{text}\n{detail}".strip())
+
+
+def failed_item(taken: Taken, text: str, detail: str = "") -> bytes:
+    """Return the item that tells that an input has failed, and why."""
     name = spelled(taken.name)
     data = {
         "severity": "error",
@@ -133,8 +141,7 @@ def _failed(source: Source, taken: Taken, text: str, detail: str = "") -> Outcom
         "input": taken.input,
         taken.kind: name,
     }
-    item = _json({"event": "scoring-failed", "data": data})
-    return Outcome(source, taken, item, f"{text}\n{detail}".strip())
+    return _json({"event": "scoring-failed", "data": data})
 
 
 @lru_cache(maxsize=64)

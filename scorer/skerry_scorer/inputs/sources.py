@@ -6,7 +6,13 @@ from skerry_scorer.inputs.folder import InputFolder
 from skerry_scorer.inputs.source import Source
 from skerry_scorer.inputs.stream_input import Origin, StreamInput
 from skerry_scorer.settings.host import Settings
-from skerry_scorer.settings.inputs import CommandInput, FolderInput, TimerInput, TopicInput
+from skerry_scorer.settings.inputs import (
+    CommandInput,
+    FolderInput,
+    HttpInput,
+    TimerInput,
+    TopicInput,
+)
 
 
 def make_sources(settings: Settings, wake: Callable[[], None]) -> dict[str, Source]:
@@ -22,6 +28,8 @@ def make_sources(settings: Settings, wake: Callable[[], None]) -> dict[str, Sour
     max_bytes = settings.limits.max_body_bytes
     found: dict[str, Source] = {}
     for name, told in settings.inputs.items():
+        if isinstance(told, HttpInput):
+            continue  # these come by themselves
         if isinstance(told, FolderInput):
             found[name] = InputFolder(name, told, max_bytes=max_bytes)
             continue
