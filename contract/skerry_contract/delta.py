@@ -211,7 +211,7 @@ class _Stream:
             data = b""
             if self._packed.needs_input:
                 self._file.seek(self._place)
-                data = self._file.read(min(_PIECE_BYTES, self._left))
+                data = self._file.read(max(0, min(_PIECE_BYTES, self._left)))
                 if not data:
                     return b""
                 self._place += len(data)
