@@ -56,7 +56,7 @@ def make_agent(home: Home) -> Agent:
         telemetry_every_s=config.telemetry_every_s,
         compress=config.compress,
     )
-    uplink = Uplink(link, boot, outbox, inbox, clock.now_s)
+    uplink = Uplink(link, boot, outbox, inbox, clock.now_s, meter)
     teller = Teller(outbox, clock.now_s, uplink.wake)
     holds = Holds(home.state, machine_clock())
     executor = make_executor(home, teller.store, holds, meter)

@@ -18,14 +18,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from skerry_agent.core.backoff import delay_s
 from skerry_agent.core.window import Stored, Window, batches, payload
+from skerry_agent.data_meter import DataMeter
 from skerry_agent.telling.inbox import Inbox
+from skerry_agent.telling.link_meter import LinkMeter
 from skerry_agent.telling.outbox import Outbox, Rank
 from skerry_agent.telling.outgoing import Outgoing
 from skerry_contract import shape, topics
@@ -33,7 +35,7 @@ from skerry_contract.commands import MAX_REQUEST_BYTES
 from skerry_contract.desired import MAX_ENVELOPE_BYTES
 from skerry_contract.device import BrokerAddress
 from skerry_contract.errors import BrokerError, ContractError, SkerryError
-from skerry_contract.messages import MAX_PAYLOAD_BYTES, Ack, DeviceState, State
+from skerry_contract.messages import MAX_PAYLOAD_BYTES, Ack, Cause, DeviceState, State
 from skerry_contract.topics import DeviceTopics
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ GOODBYE_S = 3.0
 _TURN_S = 1.0
 _BATCH_ITEMS = 50
 _ZLIB_LEVEL = 6
+_CAUSES: dict[Rank, Cause] = {Rank.TELEMETRY: "telemetry", Rank.SAMPLE: "samples"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Uplink:
         outbox: What to carry to the cloud.
         inbox: Where what comes is left, as it came.
         age_now_s: The clock by which the outbox tells ages.
+        meter: Counts what crosses the network.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Uplink:
         outbox: Outbox,
         inbox: Inbox,
         age_now_s: Callable[[], float],
+        meter: DataMeter,
     ) -> None:
         self._link = link
         self._boot = boot
@@ -113,6 +118,7 @@ class Uplink:
         self._outgoing = Outgoing()
         self.inbox = inbox
         self.age_now_s = age_now_s
+        self.meter = meter
         self._stopping = threading.Event()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
@@ -150,7 +156,9 @@ class Uplink:
 
     def ship(self, tail: str, data: bytes) -> bool:
         """Send lines of a log once, if there is a connection and room; return whether there is."""
-        if not self.is_connected() or not self._outgoing.ship(tail, data):
+        if not self.is_connected() or self.meter.left("logs") == 0:
+            return False
+        if not self._outgoing.ship(tail, data):
             return False
         self.wake()
         return True
@@ -248,6 +256,8 @@ class _Session:
         self._window = Window(link.resend_s)
         self._next_telemetry = 0.0
         self._cloud_reads_zlib = False
+        self._meter = LinkMeter(uplink.meter)
+        self._told_budget = False
         self._on_puback: dict[int, tuple[str, str, int]] = {}
         self._refused: SkerryError | None = None
         self.connected = False
@@ -282,13 +292,20 @@ class _Session:
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
         while not self._uplink.stopping:
             self._turn(_TURN_S)
+            self._settle()
             if self.connected:
                 self._send()
             elif time.monotonic() > deadline:
                 raise BrokerError("no answer to CONNECT")
         if self.connected:
             self._say_goodbye()
+        self._settle(at_once=True)
         client.disconnect()
+
+    def _settle(self, *, at_once: bool = False) -> None:
+        # Paho types it as what it needs of it; it is a plain socket, or one of TLS.
+        sock = cast("socket.socket | None", self._client.socket())
+        self._meter.settle(sock, time.monotonic(), at_once=at_once)
 
     def _turn(self, timeout_s: float) -> None:
         """Wait for something to happen on the connection, and let the client handle it."""
@@ -368,6 +385,7 @@ class _Session:
             self._publish(tail, data)
         for tail, data in self._uplink.take_lines():
             self._publish(tail, data, qos=0)
+            self._meter.note("logs", len(data))
         now = time.monotonic()
         if self._window.overdue(now):
             log.warning("no acknowledgement for long; sending again from the oldest item")
@@ -389,7 +407,19 @@ class _Session:
             if not items:
                 return True
             for batch in batches(items):
+                if not self._is_affordable(rank, batch):
+                    return True
                 self._send_batch(rank, batch, now)
+        return False
+
+    def _is_affordable(self, rank: Rank, batch: list[Stored]) -> bool:
+        """Return whether a batch is within the month's budget; events always are."""
+        size = sum(len(item.data) for item in batch)
+        if rank is Rank.EVENT or self._meter.allows(_CAUSES[rank], size):
+            return True
+        if not self._told_budget:
+            self._told_budget = True
+            log.warning("the data budget of this month has no room for %s", _CAUSES[rank])
         return False
 
     def _send_batch(self, rank: Rank, batch: list[Stored], now: float) -> None:
@@ -400,6 +430,8 @@ class _Session:
         if self._link.compress and self._cloud_reads_zlib and rank is not Rank.EVENT:
             topic, data = self._smaller(first.stream, topic, data)
         sent = self._client.publish(topic, data, qos=1)
+        if rank is not Rank.EVENT:
+            self._meter.note(_CAUSES[rank], len(data))
         self._window.sent(rank, batch, now=now)
         if self._link.trim_on_puback:
             self._on_puback[sent.mid] = (first.boot, first.stream, batch[-1].seq)
