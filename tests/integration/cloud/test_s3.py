@@ -442,6 +442,27 @@ def test_a_server_outlives_its_object_store_and_says_so(
 # --- several servers ---------------------------------------------------------------------------
 
 
+def test_what_one_server_stored_another_on_the_same_database_and_bucket_serves(
+    seaweedfs: Seaweedfs, postgresql: Postgresql, tmp_path: Path
+) -> None:
+    storage: dict[str, Any] = {"database": postgresql.fresh(), **seaweedfs.options()}
+    with (
+        CloudServer(tmp_path / "a", **storage) as first,
+        CloudServer(tmp_path / "b", **storage) as second,
+    ):
+        file = first.upload(DATA, "weights.bin")
+        made = second.post("/v1/models", {"name": "face", "files": [file]})
+        assert first.get("/v1/models/face/1") == made
+        assert second.build("cam", models=["face:1"], within_s=30)["state"] == "succeeded"
+        tag = first.ask("GET", "/v2/cam/manifests/1").json()
+        layers = [layer["digest"] for layer in tag["layers"]]
+        assert DIGEST in layers
+        end = {"Range": "bytes=-5"}
+        for server in (first, second):
+            answer = server.ask("GET", f"/v2/cam/blobs/{DIGEST}", headers=end)
+            assert (answer.status_code, answer.content) == (206, DATA[-5:])
+
+
 def test_two_servers_on_one_bucket_do_not_delete_what_the_other_uses(
     seaweedfs: Seaweedfs, postgresql: Postgresql, tmp_path: Path
 ) -> None:
