@@ -19,7 +19,9 @@ from skerry_agent.reconciling.clock import machine_clock
 from skerry_agent.reconciling.holds import Holds
 from skerry_agent.reconciling.memory import Memory
 from skerry_agent.reconciling.reconciler import Shelf
-from skerry_agent.routing.inlet import Store
+from skerry_agent.routing.doors import Doors
+from skerry_agent.routing.queues import RouteQueues
+from skerry_agent.routing.router import Router, Store
 from skerry_agent.runtimes.choice import choose
 from skerry_agent.telling.inbox import Inbox
 from skerry_agent.telling.outbox import Outbox
@@ -80,7 +82,8 @@ def make_executor(home: Home, take: Store, meter: DataMeter) -> Executor:
         Path(config.docker_socket),
     )
     places = Places(home.state / "run", home.inputs, home.data, platform, private)
-    return Executor(choose(home.config, home.folder), puller, store, places, take)
+    doors = Doors(Router(RouteQueues(home.state / "routes.db"), take))
+    return Executor(choose(home.config, home.folder), puller, store, places, doors)
 
 
 def make_sources(home: Home, meter: DataMeter) -> tuple[Registry, ...]:

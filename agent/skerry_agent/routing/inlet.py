@@ -1,4 +1,6 @@
-"""Take results from instances: each has a socket of its own, and an answer means "stored".
+"""The door of an instance: a socket of its own, where results come in and inputs go out.
+
+An answer to a result means "stored".
 
 The socket's path says who speaks, so no module can speak for another. See ``docs/module-image.md``
 for the lines.
@@ -11,12 +13,14 @@ import re
 import socket
 import stat
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
+from skerry_agent.routing import http_door
+from skerry_agent.routing.feed import feed
+from skerry_agent.routing.router import Door, Store
 from skerry_agent.telling.outbox import Entry, Rank
 from skerry_agent.unix_http import socket_address
 from skerry_contract import shape
@@ -32,13 +36,14 @@ MAX_LINE_BYTES = 256 * 1024
 """Longest line that an instance may send."""
 RETRY_S = 2.0
 """What an instance is told to wait where there is no room."""
+MAX_CONNECTIONS = 8
+"""Connections that an instance may have at once."""
 _POLL_S = 1.0
+_REQUEST_S = 30.0
 _MAX_ITEMS = 1000
 _compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 _SEVERITIES: tuple[Severity, ...] = ("debug", "info", "warning")
-
-Store = Callable[[Sequence[Entry]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +66,20 @@ class _Line(_Numbered):
 class Inlet:
     """Listens on ``agent.sock`` in the run folder of one instance, until it is closed.
 
+    What a connection begins with says what it is: lines of results, a line that names an input to
+    be fed, or a request over HTTP. Each has a thread, and there are at most a few.
+
     Args:
         module: Name of the module that the folder belongs to.
         run_dir: The run folder.
-        store: Stores entries durably, or raises.
+        door: What the instance may do.
     """
 
-    def __init__(self, module: str, run_dir: Path, store: Store) -> None:
+    def __init__(self, module: str, run_dir: Path, door: Door) -> None:
         self._module = module
-        self._store = store
+        self._door = door
         self._closed = threading.Event()
+        self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
         path = run_dir / "agent.sock"
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -89,17 +98,29 @@ class Inlet:
 
     def _serve(self) -> None:
         while not self._closed.is_set():
+            # Who finds no place waits to be accepted, as with any server that is busy.
+            if not self._places.acquire(timeout=_POLL_S):
+                continue
             try:
                 connection, _ = self._listener.accept()
             except TimeoutError:
+                self._places.release()
                 continue
             except OSError:
+                self._places.release()
                 return
-            with connection:
-                connection.settimeout(_POLL_S)
-                self._talk(connection)
+            name = f"inlet {self._module}"
+            threading.Thread(target=self._talk, args=(connection,), name=name, daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
+        try:
+            with connection:
+                connection.settimeout(_POLL_S)
+                self._listen(connection)
+        finally:
+            self._places.release()
+
+    def _listen(self, connection: socket.socket) -> None:
         buffer = b""
         while not self._closed.is_set():
             try:
@@ -109,14 +130,43 @@ class Inlet:
             except OSError:
                 return
             buffer += data
+            if buffer.startswith(http_door.METHODS):
+                connection.settimeout(_REQUEST_S)
+                http_door.serve(connection, buffer, self._request)
+                return
             *lines, buffer = buffer.split(b"\n")
+            queue = self._named(lines[0]) if lines else None
+            if queue is not None:
+                rest = b"\n".join([*lines[1:], buffer])
+                feed(connection, rest, queue, self._door.all_queues, self._closed)
+                return
             if not data or len(buffer) > MAX_LINE_BYTES or not self._answer(connection, lines):
                 return
+
+    def _named(self, line: bytes) -> str | None:
+        """Return the queue of the input that a line names; None for any other line."""
+        if not line.startswith(b'{"input"'):
+            return None
+        try:
+            name = shape.load(line, max_bytes=1024, subject=self._module).get("input")
+        except ContractError:
+            return None
+        return self._door.queues.get(name) if isinstance(name, str) else None
+
+    def _request(self, request: http_door.Request) -> http_door.Reply:
+        door = self._door
+        return http_door.route(
+            request,
+            lambda line: take(self._module, line, door.store),
+            door.queues,
+            door.all_queues,
+            self._closed,
+        )
 
     def _answer(self, connection: socket.socket, lines: list[bytes]) -> bool:
         try:
             for line in lines:
-                answer = take(self._module, line, self._store)
+                answer = take(self._module, line, self._door.store)
                 connection.sendall(json.dumps(answer).encode() + b"\n")
         except OSError:
             return False
