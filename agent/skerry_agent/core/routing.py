@@ -71,7 +71,7 @@ class Table:
         _, own = self._runs.get(instance, (module, RunSettings()))
         found = [_to_broker(module, stream, own)]
         found += [_to_inputs(consumer, run, module, stream) for consumer, run in self._all()]
-        queues = {one.name: one for group in found for one in group}
+        queues = {(one.name, one.subject): one for group in found for one in group}
         return Way(_any(own.upstream, stream), tuple(queues.values()))
 
     def brokers(self) -> Mapping[str, Broker]:
