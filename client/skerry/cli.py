@@ -1,20 +1,11 @@
 """The ``skerry`` command."""
 
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 
 import click
 
-from skerry.commands.agent import agent
-from skerry.commands.demo import demo
-from skerry.commands.deployment import deployment
-from skerry.commands.device import device
-from skerry.commands.login import login
-from skerry.commands.model import model
-from skerry.commands.module import module
-from skerry.commands.service import service
-from skerry.commands.telemetry import telemetry
-from skerry.commands.up import up
 from skerry.session import INTERRUPTED
 from skerry_contract import __version__
 
@@ -29,7 +20,50 @@ Exit status:
 """
 
 
+_COMMANDS = (
+    "up",
+    "demo",
+    "login",
+    "model",
+    "service",
+    "module",
+    "device",
+    "deployment",
+    "telemetry",
+)
+
+
+class _Commands(MutableMapping[str, click.Command]):
+    """The commands by name; each is imported when it is looked at, for that takes most of a start.
+
+    ``skerry.commands`` has a module of each one's name.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, click.Command | None] = dict.fromkeys(_COMMANDS)
+
+    def __getitem__(self, name: str) -> click.Command:
+        found = self._loaded[name]
+        if found is None:
+            module = importlib.import_module(f"skerry.commands.{name}")
+            found = self._loaded[name] = getattr(module, name)
+        return found
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loaded)
+
+    def __len__(self) -> int:
+        return len(self._loaded)
+
+
 @click.group(
+    commands=_Commands(),
     epilog=EXIT_STATUSES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -39,10 +73,6 @@ def skerry() -> None:
 
     Start with 'skerry up', or see the whole story run by itself with 'skerry demo'.
     """
-
-
-for _command in (up, demo, login, model, service, module, device, agent, deployment, telemetry):
-    skerry.add_command(_command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -34,6 +34,7 @@ _NAMED = Size(0, 50, Text(NAME, 63, "a name of a-z, 0-9 and -"))
 Word = Annotated[str, Text(r"[^\0]+", 4096, "text without NUL, not empty")]
 TOPIC_FILTER = r"(?=.)(\+|#|[^+#\0/]*)(?:(?<!#)/(\+|#|[^+#\0/]*))*"
 """Wildcards stand for whole levels, and # is the last (MQTT 3.1.1, section 4.7.1)."""
+FilePath = Annotated[str, Text(r"([^\0]*[^/\0])?", 1000, "a path of a file")]
 Payload = Literal["text", "bytes"]
 
 DevicePath = Annotated[
@@ -87,6 +88,11 @@ class Broker:
         ca: Certificates to trust instead of the system's, as PEM.
         user: User name.
         password: Its password, visible to whoever may read the deployment or inspect the device.
+        password_file: File that holds the password instead: its path in the module, or below the
+            input's own folder, which is ``inputs/.<module>/<input>`` in the device's folder.
+        ca_file: File of certificates to trust, instead of ``ca``.
+        certificate_file: File of the client's own certificate, as PEM.
+        key_file: File of the certificate's key, as PEM without a passphrase.
     """
 
     host: Annotated[str, Text(r"[A-Za-z0-9.:_-]+", 253, "a host name or address")] = "127.0.0.1"
@@ -95,6 +101,10 @@ class Broker:
     ca: Annotated[str, Text(r"[^\0]*", 16_384, "certificates as PEM")] = ""
     user: Annotated[str, Text(r"[^\0]*", 255, "a user name")] = ""
     password: Annotated[str, Text(r"[^\0]*", 255, "a password")] = ""
+    password_file: FilePath = ""
+    ca_file: FilePath = ""
+    certificate_file: FilePath = ""
+    key_file: FilePath = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,10 +415,29 @@ def _check_brokers(manifest: Manifest) -> None:
     """Refuse an MQTT input of a module that reaches no broker, not even the device's own."""
     for module, spec in manifest.modules.items():
         for name, given in spec.inputs.items():
-            if isinstance(given, TopicInput) and spec.network == "none":
-                path = ("modules", module, "inputs", name, "topic")
+            if not isinstance(given, TopicInput):
+                continue
+            where = ("modules", module, "inputs", name)
+            if spec.network == "none":
                 text = f"{given.broker.host} is out of reach: set network to 'host' for {module}"
-                raise ContractError(text, path, subject="manifest")
+                raise ContractError(text, (*where, "topic"), subject="manifest")
+            if why := _contradiction(given.broker):
+                raise ContractError(why, (*where, "broker"), subject="manifest")
+
+
+def _contradiction(broker: Broker) -> str:
+    """Return what cannot be meant of how a broker is reached, or ""."""
+    if broker.password and broker.password_file:
+        return "either password or password_file"
+    if broker.ca and broker.ca_file:
+        return "either ca or ca_file"
+    if bool(broker.certificate_file) != bool(broker.key_file):
+        return "certificate_file and key_file go together"
+    if broker.certificate_file and not broker.tls:
+        return "a certificate is shown over TLS only: set tls to true"
+    if broker.password_file and not broker.user:
+        return "a password needs a user"
+    return ""
 
 
 def _check_order(manifest: Manifest) -> None:

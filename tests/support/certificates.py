@@ -13,11 +13,23 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Certified:
-    """Files of a server, and the authority that vouches for it."""
+    """Files of a server or client, and the authority that vouches for it."""
 
     ca: Path
     certificate: Path
     key: Path
+
+
+def certify_client(folder: Path, name: str) -> Certified:
+    """Make a certificate of the client ``name`` by the authority that ``certify`` made there."""
+    authority = serialization.load_pem_private_key((folder / "ca-key.pem").read_bytes(), None)
+    assert isinstance(authority, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _sign(name, key, folder.name, authority, ca=False)
+    made = Certified(folder / "ca.pem", folder / f"{name}.pem", folder / f"{name}-key.pem")
+    made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    made.key.write_bytes(_pem(key))
+    return made
 
 
 def certify(folder: Path, address: str = "127.0.0.1") -> Certified:
@@ -33,14 +45,17 @@ def certify(folder: Path, address: str = "127.0.0.1") -> Certified:
     made = Certified(folder / "ca.pem", folder / "server.pem", folder / "key.pem")
     made.ca.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    made.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
+    made.key.write_bytes(_pem(key))
+    (folder / "ca-key.pem").write_bytes(_pem(authority))
     return made
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
 
 
 def _sign(

@@ -11,9 +11,14 @@ from support.waiting import eventually
 
 
 class Mosquitto:
-    """Mosquitto on a free loopback port, not yet started; a restart keeps both port and state."""
+    """Mosquitto on a free loopback port, not yet started; a restart keeps both port and state.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where its files are.
+        listener: Lines of its configuration that say who is let in; everybody without them.
+    """
+
+    def __init__(self, folder: Path, *listener: str) -> None:
         self.host = "127.0.0.1"
         self.port = free_port()
         self._program = need("mosquitto", "mosquitto")
@@ -21,7 +26,7 @@ class Mosquitto:
         self._process: subprocess.Popen[bytes] | None = None
         lines = [
             f"listener {self.port} {self.host}",
-            "allow_anonymous true",
+            *(listener or ["allow_anonymous true"]),
             "persistence true",
             f"persistence_location {folder}/",
             "autosave_interval 1",

@@ -73,6 +73,8 @@ def build(
     What stands in module.toml beside the entry script need not be typed; options win over it.
     """
     targets = targets_of(session, options["outputs"])
+    if options["base"] == "":
+        raise click.UsageError("--base is empty: name an image, or leave it out.")
     choice = Choice(compression=options["compression"])
     if choice.compression != "gzip" and not targets:
         raise click.UsageError("--compression is for what --output writes: add --output oci:DIR.")

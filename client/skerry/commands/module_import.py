@@ -18,6 +18,7 @@ from skerry.registry.address import parse_address
 from skerry.registry.credentials import Credentials
 from skerry.session import Session, with_session
 from skerry_contract.errors import NameInvalidError, NotFoundError
+from skerry_contract.names import check_digest
 
 
 @click.command(
@@ -98,9 +99,11 @@ def lay_out(
         if not Path(place).is_file():
             raise NotFoundError(f"there is no file {place}")
         return scratch, lay_out_archive(Path(place), scratch)
-    named, at, digest = source.partition("@")
+    named, at, digest = source.removeprefix("docker://").partition("@")
     try:
         address = parse_address(named, "latest")
+        if at:
+            check_digest(digest)
     except NameInvalidError as error:
         raise click.BadParameter(f"{error.text}. {error.remedy}", param_hint="source") from error
     connection = connect(address, access.credentials, ca=access.ca, plain=access.plain)

@@ -84,10 +84,10 @@ def connect(
 ) -> Connection:
     """Return the connection to a registry; nothing is sent yet."""
     unencrypted = plain or (address.is_loopback and ca is None)
-    credentials = find_credentials(address.host, os.environ, given)
+    credentials = find_credentials(address.login_name, os.environ, given)
     scope = f"repository:{address.repository}:pull,push"
     authorization = Authorization(credentials, scope, plain=plain)
-    url = f"{'http' if unencrypted else 'https'}://{address.host}"
+    url = f"{'http' if unencrypted else 'https'}://{address.api_host}"
     return Connection(url, authorization, ca=str(ca) if ca else None)
 
 

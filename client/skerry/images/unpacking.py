@@ -78,11 +78,17 @@ def lay_out_registry(
         platforms: Leave out images that an index says are for none of these; none for all.
 
     Raises:
-        RegistryError: There is no such image, or the registry does not give it.
+        NotFoundError: There is no such image.
+        RegistryError: The registry does not give it.
         DigestError: What came is not what its digest promised.
     """
     base = f"/v2/{address.repository}"
-    answer = connection.call(Call("GET", f"{base}/manifests/{reference}", _accept()), 200)
+    answer = connection.call(Call("GET", f"{base}/manifests/{reference}", _accept()), 200, 404)
+    if answer.status == 404:
+        raise NotFoundError(
+            f"{address.host}/{address.repository} has no image {reference}",
+            remedy="Is the tag or digest spelled right, and may you see it? See 'docker login'.",
+        )
     media_type = answer.headers.get("Content-Type", MANIFEST_TYPE).partition(";")[0]
     if reference.startswith("sha256:"):
         check_bytes(answer.body, reference, str(address))

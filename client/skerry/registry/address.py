@@ -10,7 +10,11 @@ _HOST = r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 _REPOSITORY = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _ADDRESS = re.compile(rf"(?P<host>{_HOST})/(?P<repository>{_REPOSITORY})(?::(?P<tag>{_TAG}))?")
-_REMEDY = "Use REGISTRY/REPOSITORY[:TAG], such as registry.example.org/team/scorer:3."
+_DOCKER_HUB = "docker.io"
+_REMEDY = (
+    "Use REGISTRY/REPOSITORY[:TAG], such as registry.example.org/team/scorer:3; images of Docker's "
+    "own registry are docker.io/library/python:3.11 and the like."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,16 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.host}/{self.repository}:{self.tag}"
+
+    @property
+    def api_host(self) -> str:
+        """Where the registry speaks; Docker's own is not where it is called."""
+        return "registry-1.docker.io" if self.host == _DOCKER_HUB else self.host
+
+    @property
+    def login_name(self) -> str:
+        """What ``docker login`` calls the registry in its configuration."""
+        return "https://index.docker.io/v1/" if self.host == _DOCKER_HUB else self.host
 
     @property
     def is_loopback(self) -> bool:
@@ -63,4 +77,7 @@ def parse_address(text: str, tag: str) -> Address:
     if "." not in host and ":" not in host and host != "localhost":
         # Docker would take this for a user of its own registry; to guess would push elsewhere.
         raise NameInvalidError(f"{host!r} in {text!r:.200} is no registry", remedy=_REMEDY)
-    return Address(host, found["repository"], found["tag"] or tag)
+    repository = found["repository"]
+    if host == _DOCKER_HUB and "/" not in repository:
+        repository = f"library/{repository}"
+    return Address(host, repository, found["tag"] or tag)

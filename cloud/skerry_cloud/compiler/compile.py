@@ -143,7 +143,8 @@ def _sources(request: BuildRequest, blobs: BlobStore) -> Iterator[str]:
 def _base(place: _Place, platform: Platform, shelf: LayerShelf) -> Base:
     caches, progress = place.caches, place.progress
     if place.request.base is not None:
-        return given_base(place.request.base, place.blobs, shelf, caches / "trees", progress)
+        trees = caches / "trees"
+        return given_base(place.request.base, platform, place.blobs, shelf, trees, progress)
     layer = base_layer(platform, shelf, caches / "base", progress, now=time.time())
     return Base((layer,), python_packages(platform, caches / "base"))
 

@@ -13,6 +13,7 @@ from skerry_cloud.compiler.base import FOLDERS
 from skerry_cloud.compiler.environment_file import PYTHON
 from skerry_cloud.compiler.flatten import OPAQUE, flatten, inside
 from skerry_cloud.compiler.layers import LayerShelf, LayerWriter
+from skerry_cloud.compiler.platforms import PLATFORMS, Platform
 from skerry_cloud.compiler.request import Base, BaseImage, Layer, Progress
 from skerry_cloud.compiler.wheels import GLIBC
 from skerry_contract.errors import EnvironmentFileError
@@ -20,6 +21,7 @@ from skerry_contract.errors import EnvironmentFileError
 _PYTHON = re.compile(r"python(3\.\d+)")
 _FIRST = ("usr/local/bin", "usr/bin")
 """Where Python is looked for first, as ``PATH`` has it."""
+_ELF_BYTES = 20
 _LIBC = "libc.so.6"
 _RELEASE = re.compile(rb"stable release version (\d+)\.(\d+)")
 _MAX_LIBC_BYTES = 32 * 1024 * 1024
@@ -30,24 +32,32 @@ _OURS = ("opt/skerry", "var/azureml-app")
 
 
 def given_base(
-    image: BaseImage, blobs: BlobStore, shelf: LayerShelf, trees: Path, progress: Progress
+    image: BaseImage,
+    platform: Platform,
+    blobs: BlobStore,
+    shelf: LayerShelf,
+    trees: Path,
+    progress: Progress,
 ) -> Base:
     """Return the base that ``image`` is, with a small layer of mount points on top.
 
     Args:
         image: What was asked for.
+        platform: Where it is to run.
         blobs: Where its layers are.
         shelf: Where layers are remembered.
         trees: Where unpacked layers are kept between builds.
         progress: Is told which Python it has.
 
     Raises:
-        EnvironmentFileError: It has no Python, another one, or another C library.
+        EnvironmentFileError: It has no Python, another one, one for another machine, or another
+            C library.
         ContractError, DigestError: A layer is not what it should be.
         NotFoundError: A layer is not in the blob store.
     """
     tree = flatten(image.layers, blobs, trees)
     python = find_python(tree, image)
+    _check_machine(inside(tree, python), platform, image)
     _check_libc(tree, image)
     _check_mount_points(tree, image)
     hidden = [place for place in _OURS if _holds_files(tree / place)]
@@ -95,6 +105,22 @@ def _programs(tree: Path) -> Iterator[str]:
 def _rank(path: str) -> int:
     folder = path.strip("/").rpartition("/")[0]
     return _FIRST.index(folder) if folder in _FIRST else len(_FIRST)
+
+
+def _check_machine(program: Path, platform: Platform, image: BaseImage) -> None:
+    """Refuse an image whose Python is for another machine than the image says it is."""
+    with program.open("rb") as file:
+        header = file.read(_ELF_BYTES)
+    if header[:4] != b"\x7fELF" or len(header) < _ELF_BYTES:
+        return  # A script that starts it: the trial will tell.
+    machine = int.from_bytes(header[18:20], "little")
+    if machine != platform.elf_machine:
+        is_for = next((one.name for one in PLATFORMS if one.elf_machine == machine), "others")
+        raise EnvironmentFileError(
+            f"the base {image.digest} says that it is for {platform.name}, and its Python is for "
+            f"{is_for}",
+            remedy="Its image was put together wrongly: take one that was made for the platform.",
+        )
 
 
 def _check_libc(tree: Path, image: BaseImage) -> None:

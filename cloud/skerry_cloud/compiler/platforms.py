@@ -18,6 +18,7 @@ class Platform:
         uv: Name of the platform for uv: the C library of the base is the limit; "" where uv
             knows none.
         machines: What ``uname -m`` says on it; the first is also what wheels call it.
+        elf_machine: What the header of its programs says (``e_machine`` of elf(5)).
         emulator: The program of Debian's ``qemu-user-static`` that runs it elsewhere.
         python_packages: Debian's Python packages that its base brings, with their name on the
             package index, for want of wheels.
@@ -29,6 +30,7 @@ class Platform:
     loader: str
     uv: str
     machines: tuple[str, ...]
+    elf_machine: int
     emulator: str
     python_packages: tuple[tuple[str, str], ...] = ()
 
@@ -56,6 +58,7 @@ PLATFORMS = (
         loader="usr/lib64/ld-linux-x86-64.so.2",
         uv="x86_64-manylinux_2_36",
         machines=("x86_64", "amd64"),
+        elf_machine=62,
         emulator="qemu-x86_64-static",
     ),
     Platform(
@@ -65,6 +68,7 @@ PLATFORMS = (
         loader="usr/lib/ld-linux-aarch64.so.1",
         uv="aarch64-manylinux_2_36",
         machines=("aarch64", "arm64"),
+        elf_machine=183,
         emulator="qemu-aarch64-static",
     ),
     Platform(
@@ -74,6 +78,7 @@ PLATFORMS = (
         loader="usr/lib/ld-linux-armhf.so.3",
         uv="",
         machines=("armv7l",),
+        elf_machine=40,
         emulator="qemu-arm-static",
         python_packages=(("python3-numpy", "numpy"),),
     ),

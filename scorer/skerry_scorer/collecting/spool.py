@@ -1,7 +1,9 @@
 """Collected data on the disk: appended to files below one folder, within a budget of bytes.
 
 Whoever collects only puts a record into a bounded queue; a thread of its own writes. Where there is
-no room, what is oldest goes first. All that is not kept is counted, in ``counters.json``.
+no room, what is oldest goes first: so that this leaves what is new, a file that has grown to its
+share of the budget is closed, and another begun. All that is not kept is counted, in
+``counters.json``.
 """
 
 import json
@@ -13,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from skerry_scorer.durable import write_durably
@@ -25,6 +28,8 @@ COUNTERS = "counters.json"
 """How many records were kept, and how many were not and why, over all starts."""
 KEY = ".key"
 """Secret of the folder: hashes of redacted fields depend on it."""
+SHARE = 8
+"""A file takes at most this part of the budget, or a single record."""
 _COUNT_S = 1.0
 
 
@@ -114,6 +119,7 @@ class Spool:
     def _write(self, record: Record) -> None:
         try:
             size = len(record.head) + len(record.line)
+            _roll(self._folder / record.path, size, self._budget // SHARE)
             if not self._make_room(size, record.path):
                 self.count("dropped_budget")
                 return
@@ -149,6 +155,18 @@ class Spool:
             with suppress(OSError):
                 write_durably(self._folder / COUNTERS, json.dumps(now, sort_keys=True).encode())
         return now
+
+
+def _roll(path: Path, size: int, most: int) -> None:
+    """Give a file that would grow beyond ``most`` bytes a name of its own, which is never reused.
+
+    Another version of the module may do so at the same time: then both name something.
+    """
+    with suppress(FileNotFoundError):
+        used = path.lstat().st_size
+        if used and used + size > most:
+            now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+            path.rename(path.with_name(f"{path.stem}.{now}{path.suffix}"))
 
 
 def _append(path: Path, record: Record) -> int:

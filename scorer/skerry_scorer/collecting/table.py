@@ -81,7 +81,7 @@ def _plain(value: Any) -> Any:
         if callable(method):
             value = method()
             break
-    if value is None or value != value:  # noqa: PLR0124 - only NaN and its like differ from themselves
+    if value is None or _is_missing(value):
         return None
     if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items()}
@@ -90,3 +90,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if abs(value) != float("inf") else str(value)
     return value if isinstance(value, bool | int | str) else str(value)
+
+
+def _is_missing(value: Any) -> bool:
+    # NaN and its like differ from themselves; pandas' NA says neither that it does nor that not.
+    try:
+        return bool(value != value)  # noqa: PLR0124
+    except TypeError:
+        return True

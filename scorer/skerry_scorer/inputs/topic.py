@@ -8,10 +8,10 @@ cannot be stored nothing is acknowledged, so the broker stops sending.
 import importlib
 import logging
 import os
-import ssl
 import sys
 import threading
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 from skerry_scorer.backoff import pauses
 from skerry_scorer.durable import write_durably
+from skerry_scorer.inputs.access import access_to
 from skerry_scorer.inputs.mailbox import Mailbox, Message
 from skerry_scorer.settings.inputs import SettingsError, TopicInput
 
@@ -58,8 +59,8 @@ class Topic:
 
     def start(self, mailbox: Mailbox, folder: Path) -> None:
         """See ``Origin.start``."""
-        client = self._client(_client_id(folder, self._settings))
-        self._session = _Session(self._name, self._settings, client, mailbox, self._max_bytes)
+        connect = partial(self._client, _client_id(folder, self._settings))
+        self._session = _Session(self._name, self._settings, connect, mailbox, self._max_bytes)
         threading.Thread(target=self._session.keep, name=self._name, daemon=True).start()
 
     def stop(self) -> None:
@@ -69,7 +70,7 @@ class Topic:
             self._session = None
 
     def _client(self, client_id: str) -> Any:
-        broker = self._settings.broker
+        access = access_to(self._settings.broker)
         client = self._paho.Client(
             self._paho.CallbackAPIVersion.VERSION2,
             client_id,
@@ -79,29 +80,36 @@ class Topic:
             manual_ack=True,
         )
         client.connect_timeout = CONNECT_S
-        if broker.user:
-            client.username_pw_set(broker.user, broker.password or None)
-        if broker.tls:
-            client.tls_set_context(ssl.create_default_context(cadata=broker.ca or None))
+        if access.user:
+            client.username_pw_set(access.user, access.password or None)
+        if access.tls is not None:
+            client.tls_set_context(access.tls)
         return client
 
 
 class _Session:
-    """One client, from ``start`` to ``stop``, across any number of lost connections."""
+    """One session, from ``start`` to ``stop``, across any number of lost connections.
+
+    Each has a client of its own, for it may have to show another password or certificate.
+    """
 
     def __init__(
-        self, name: str, settings: TopicInput, client: Any, mailbox: Mailbox, max_bytes: int
+        self,
+        name: str,
+        settings: TopicInput,
+        make_client: Callable[[], Any],
+        mailbox: Mailbox,
+        max_bytes: int,
     ) -> None:
         self._name = name
         self._settings = settings
-        self._client = client
+        self._make_client = make_client
+        self._client: Any = None
         self._mailbox = mailbox
         self._max_bytes = max_bytes
         self._end = threading.Event()
         self._connection = 0
         self._answered = False
-        client.on_connect = self._on_connect
-        client.on_message = self._on_message
 
     def keep(self) -> None:
         """Be connected for as long as it is wanted."""
@@ -110,8 +118,7 @@ class _Session:
         while not self._end.is_set():
             self._answered = False
             try:
-                self._client.connect(broker.host, broker.port, KEEPALIVE_S)
-                why = self._client.loop_forever()
+                why = self._connected()
             except (OSError, ValueError) as error:
                 why = error
             # What was not acknowledged will come again, under other numbers.
@@ -129,14 +136,26 @@ class _Session:
     def end(self) -> None:
         """Leave the broker, which keeps the session."""
         self._end.set()
-        with suppress(OSError, ValueError):
-            self._client.disconnect()
+        if self._client is not None:
+            with suppress(OSError, ValueError):
+                self._client.disconnect()
+
+    def _connected(self) -> Any:
+        """Be connected until that ends, and return why it did."""
+        client = self._make_client()
+        client.on_connect = self._on_connect
+        client.on_message = self._on_message
+        self._client = client
+        broker = self._settings.broker
+        client.connect(broker.host, broker.port, KEEPALIVE_S)
+        return client.loop_forever()
 
     def _on_connect(
         self, client: Any, _data: Any, flags: Any, reason: Any, _properties: Any
     ) -> None:
         if reason.is_failure:
             log.warning("input %s: the broker refuses: %s", self._name, reason)
+        if reason.is_failure or self._end.is_set():  # "end" may have come before there was any
             client.disconnect()
             return
         self._answered = True

@@ -35,6 +35,11 @@ class Broker:
         ca: PEM certificates to trust instead of the system's, or "".
         user: User name, or "".
         password: Password of the user.
+        password_file: File that holds it instead, read for each connection; or "". Paths of files
+            are absolute, or below the input's folder.
+        ca_file: File of PEM certificates to trust, instead of ``ca``; or "".
+        certificate_file: File of the client's certificate, as PEM; or "".
+        key_file: File of the certificate's key.
     """
 
     host: str = "127.0.0.1"
@@ -43,6 +48,10 @@ class Broker:
     ca: str = ""
     user: str = ""
     password: str = field(default="", repr=False)
+    password_file: str = ""
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,8 @@ def _input(entry: Any, where: str) -> Input:
     form = _form(entry.get("data", "text"), f"{where}.data")
     if kinds == ["topic"]:
         topic = text(entry["topic"], f"{where}.topic")
-        return TopicInput(topic, aside, _broker(entry.get("broker", {}), f"{where}.broker"), form)
+        broker = _broker(entry.get("broker", {}), f"{where}.broker", aside)
+        return TopicInput(topic, aside, broker, form)
     if kinds == ["command"]:
         return CommandInput(_words(entry["command"], f"{where}.command"), aside, form)
     if kinds == ["stream"]:
@@ -171,15 +181,28 @@ def _seconds(value: Any, where: str) -> float:
     return float(value)
 
 
-def _broker(value: Any, where: str) -> Broker:
+_BROKER_TEXTS = (
+    "ca",
+    "user",
+    "password",
+    "password_file",
+    "ca_file",
+    "certificate_file",
+    "key_file",
+)
+
+
+def _broker(value: Any, where: str, aside: Path) -> Broker:
     if not isinstance(value, dict):
         raise SettingsError(f"settings.json: {where}: expected an object")
     port = value.get("port", Broker.port)
     if type(port) is not int or not 0 < port < 65_536:
         raise SettingsError(f"settings.json: {where}.port: expected a port")
-    texts = {name: value.get(name, "") for name in ("ca", "user", "password")}
+    texts = {name: value.get(name, "") for name in _BROKER_TEXTS}
     for name, found in texts.items():
         if not isinstance(found, str):
             raise SettingsError(f"settings.json: {where}.{name}: expected text")
+        if found and name.endswith("_file"):
+            texts[name] = str(aside / found)
     host = text(value.get("host", Broker.host), f"{where}.host")
     return Broker(host, port, value.get("tls") is True, **texts)

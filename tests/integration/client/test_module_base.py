@@ -162,6 +162,7 @@ def test_the_same_base_from_a_registry_gives_the_same_layers_and_outlives_a_swee
 
 LIBC = Entry("lib/libc.so.6", b"GNU C Library stable release version 2.31.")
 PROGRAM = Entry("usr/local/bin/python3.11", b"#!", mode=0o755)
+FOREIGN = Entry("usr/bin/python3.11", b"\x7fELF" + bytes(14) + (243).to_bytes(2, "little"))
 
 
 @pytest.mark.parametrize(
@@ -170,6 +171,7 @@ PROGRAM = Entry("usr/local/bin/python3.11", b"#!", mode=0o755)
         ([Entry("etc/hosts", b"")], "has no Python"),
         ([Entry("usr/bin/python3.9", b"#!", mode=0o755)], "no Python 3.11, but 3.9 at /usr/bin"),
         ([PROGRAM], "has no glibc"),
+        ([FOREIGN], "and its Python is for others"),
         ([PROGRAM, LIBC], "has glibc 2.31, wheels are taken for 2.36"),
     ],
 )

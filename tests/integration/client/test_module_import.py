@@ -95,7 +95,9 @@ def test_an_image_of_a_registry_becomes_a_module(
             again = bring(doubler, f"{host}/a/b@{kept}", *who, stdin=PASSWORD)
             assert next(iter(again["images"].values()))["digest"] == kept
         missing = ("module", "import", f"{host}/a/b:2", "-n", "foreign", *who)
-        assert doubler.skerry(*missing, stdin=PASSWORD).returncode == 3
+        told = doubler.skerry(*missing, stdin=PASSWORD)
+        assert told.returncode == 1
+        assert "a/b has no image 2" in told.stderr
 
 
 def _changed_layer(blobs: dict[str, bytes]) -> None:
@@ -124,7 +126,13 @@ def test_a_layout_that_is_not_whole_is_refused(
 
 @pytest.mark.parametrize(
     "source",
-    ["oci:/nowhere", "docker-archive:/nowhere", "docker-archive:/etc/passwd", "noregistry/x"],
+    [
+        "oci:/nowhere",
+        "docker-archive:/nowhere",
+        "docker-archive:/etc/passwd",
+        "noregistry/x",
+        "registry.example.org/x@sha256:abcd",
+    ],
 )
 def test_a_source_that_is_none_is_told(doubler: Doubler, source: str) -> None:
     assert doubler.skerry("module", "import", source, "-n", "never").returncode in (1, 2)

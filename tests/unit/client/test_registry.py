@@ -22,10 +22,18 @@ from skerry_contract.errors import NameInvalidError, UnauthorizedError
             Address("registry.example.org", "a_b/c-d", "latest"),
         ),
         ("[::1]:5000/a", Address("[::1]:5000", "a", "3")),
+        ("docker.io/python:3.11", Address("docker.io", "library/python", "3.11")),
+        ("docker.io/team/a", Address("docker.io", "team/a", "3")),
     ],
 )
 def test_addresses(text: str, expected: Address) -> None:
     assert parse_address(text, "3") == expected
+
+
+def test_dockers_own_registry_speaks_elsewhere_and_is_logged_in_to_elsewhere() -> None:
+    hub, other = parse_address("docker.io/python", "3"), parse_address("example.org/python", "3")
+    assert (hub.api_host, hub.login_name) == ("registry-1.docker.io", "https://index.docker.io/v1/")
+    assert (other.api_host, other.login_name) == ("example.org", "example.org")
 
 
 @pytest.mark.parametrize(

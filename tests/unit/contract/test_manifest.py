@@ -127,6 +127,28 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         (f"{FACES}.inputs.yard.topic", "a+", f"{FACES}.inputs.yard.topic: expected a topic filter"),
         (f"{FACES}.inputs.yard.topic", "", f"{FACES}.inputs.yard.topic: expected a topic filter"),
         (f"{FACES}.inputs.yard.broker.port", 0, f"{FACES}.inputs.yard.broker.port: must be at"),
+        (f"{FACES}.inputs.yard.broker.key_file", "k/", f"{FACES}.inputs.yard.broker.key_file: exp"),
+        (f"{FACES}.inputs.yard.broker.key_file", "k", f"{FACES}.inputs.yard.broker: certificate"),
+        (
+            f"{FACES}.inputs.yard.broker.password_file",
+            "password",
+            f"{FACES}.inputs.yard.broker: a password needs a user",
+        ),
+        (
+            f"{FACES}.inputs.yard.broker",
+            {"user": "u", "password": "p", "password_file": "f"},
+            f"{FACES}.inputs.yard.broker: either password or password_file",
+        ),
+        (
+            f"{FACES}.inputs.yard.broker",
+            {"tls": True, "ca": "x", "ca_file": "f"},
+            f"{FACES}.inputs.yard.broker: either ca or ca_file",
+        ),
+        (
+            f"{FACES}.inputs.yard.broker",
+            {"certificate_file": "c", "key_file": "k"},
+            f"{FACES}.inputs.yard.broker: a certificate is shown over TLS only",
+        ),
         (f"{FACES}.network", "none", f"{FACES}.inputs.yard.topic: 127.0.0.1 is out of reach: set"),
         (f"{FACES}.inputs.meter.command", [], f"{FACES}.inputs.meter.command: 0 entries"),
         (f"{FACES}.inputs.minute.every_s", 0.5, f"{FACES}.inputs.minute.every_s: expected a whole"),

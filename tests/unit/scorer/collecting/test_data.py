@@ -26,6 +26,16 @@ class Array:
         return self._value
 
 
+class Missing:
+    """What stands for nothing in a data frame, and is neither true nor false."""
+
+    def __ne__(self, _other: object) -> "Missing":  # type: ignore[override]
+        return self
+
+    def __bool__(self) -> bool:
+        raise TypeError("ambiguous")
+
+
 class Frame:
     """What a data frame looks like."""
 
@@ -47,6 +57,7 @@ class Frame:
         ([{"a": 1}, {"b": Array(2)}], ["a", "b"], [[1, None], [None, 2]]),
         ({"a": {"b": (1, b"x")}}, ["a"], [[{"b": [1, "b'x'"]}]]),
         ("text", ["n"], [["text"]]),
+        ([Missing(), 1], ["n", "1"], [[None, 1]]),
         ([], ["n"], [[]]),
     ],
 )
@@ -108,6 +119,34 @@ def test_a_line_that_was_cut_off_does_not_spoil_the_next(tmp_path: Path) -> None
     spool.close(5.0)
     assert (tmp_path / "a/b").read_bytes() == b"head\nhalf a li\nwhole\n"
     assert not spool.put(Record("a/b", b"", b"late\n"))
+
+
+def test_a_file_that_has_its_share_of_the_budget_is_closed_and_the_oldest_goes(
+    tmp_path: Path,
+) -> None:
+    spool = Spool(tmp_path, 800)
+    for i in range(100):
+        assert spool.put(Record("a/b.csv", b"head\n", b"%030d\n" % i))
+    spool.close(20.0)
+    files = sorted((tmp_path / "a").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    assert files[-1].name == "b.csv"
+    assert all(path.name.startswith("b.") and path.suffix == ".csv" for path in files)
+    assert all(path.stat().st_size <= 100 for path in files)
+    assert sum(path.stat().st_size for path in files) <= 800
+    parts = [path.read_bytes().splitlines() for path in files]
+    assert all(lines[0] == b"head" for lines in parts)
+    kept = [int(line) for lines in parts for line in lines[1:]]
+    assert kept == list(range(100 - len(kept), 100))
+    assert len(kept) >= 18
+
+
+def test_a_record_larger_than_a_share_has_a_file_of_its_own(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 800)
+    for line in (b"1\n", b"x" * 500 + b"\n", b"2\n"):
+        assert spool.put(Record("a/b.csv", b"", line))
+    spool.close(20.0)
+    sizes = sorted(path.stat().st_size for path in (tmp_path / "a").iterdir())
+    assert sizes == [2, 2, 501]
 
 
 def test_a_path_leads_nowhere_else() -> None:
