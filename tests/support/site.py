@@ -174,12 +174,16 @@ class Site:
     # --- doing ------------------------------------------------------------------------------
 
     def push(self, name: str, device: str, image: str, **module: Any) -> str:
-        """Push a deployment of one module to one device and return its ``name:version``."""
+        """Push a deployment of one module to one device and return its ``name:version``.
+
+        ``others`` are further modules of it, by their names.
+        """
+        others = module.pop("others", {})
         expires = {"expires_days": module.pop("expires_days")} if "expires_days" in module else {}
         manifest = {
             "name": name,
             "target": {"devices": [device]},
-            "modules": {"detector": {"image": image, **module}},
+            "modules": {"detector": {"image": image, **module}, **others},
             **expires,
         }
         out = self.skerry.ok(
