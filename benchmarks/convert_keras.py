@@ -17,6 +17,7 @@ from results import Results
 from rig import note, options, show
 from skerry.convert.child import Child, Limits, bubblewrap_works
 from skerry.convert.families import Families, default_cache
+from skerry.convert.forms import Form
 from skerry.convert.plan import FamilyName, Pins, Quantize, Wish
 from skerry.convert.proof import Measured
 from skerry.convert.work import Comparison, Conversion, convert
@@ -68,7 +69,8 @@ def one(families: Families, folder: Path, quantize: Quantize) -> Conversion:
 
     with tempfile.TemporaryDirectory() as work:
         golden = Comparison(golden=folder / "inputs.npz")
-        return convert(folder, Path(work), Wish("litert", quantize), golden, child, "model.h5")
+        form = Form("keras-h5", folder / "model.h5", made_with="2")
+        return convert(Path(work), form, Wish("litert", quantize), golden, child)
 
 
 def tell(results: Results, quantize: str, found: list[Conversion]) -> None:

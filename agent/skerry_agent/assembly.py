@@ -20,6 +20,7 @@ from skerry_agent.reconciling.holds import Holds
 from skerry_agent.reconciling.memory import Memory
 from skerry_agent.reconciling.reconciler import Shelf
 from skerry_agent.routing.doors import Doors
+from skerry_agent.routing.inlet import Locks
 from skerry_agent.routing.queues import RouteQueues
 from skerry_agent.routing.router import Router, Store
 from skerry_agent.runtimes.choice import choose
@@ -45,12 +46,13 @@ def make_agent(home: Home) -> Agent:
     link = Link(config.broker, home.topics, home.token, home.ca, config.ack == "broker")
     uplink = Uplink(link, boot, outbox, inbox)
     teller = Teller(outbox, uplink.wake)
-    executor = make_executor(home, teller.store, meter)
+    holds = Holds(home.state, machine_clock())
+    executor = make_executor(home, teller.store, holds, meter)
     return Agent(
         Parts(
             home,
             boot.id,
-            Shelf(memory, Holds(home.state, machine_clock()), config.windows),
+            Shelf(memory, holds, config.windows),
             executor,
             outbox,
             uplink,
@@ -62,7 +64,7 @@ def make_agent(home: Home) -> Agent:
     )
 
 
-def make_executor(home: Home, take: Store, meter: DataMeter) -> Executor:
+def make_executor(home: Home, take: Store, locks: Locks, meter: DataMeter) -> Executor:
     """Return what runs modules on this device, and hands what they say to ``take``."""
     config, platform = home.config, machine_platform()
     store = BlobStore(
@@ -82,7 +84,7 @@ def make_executor(home: Home, take: Store, meter: DataMeter) -> Executor:
         Path(config.docker_socket),
     )
     places = Places(home.state / "run", home.inputs, home.data, platform, private)
-    doors = Doors(Router(RouteQueues(home.state / "routes.db"), take))
+    doors = Doors(Router(RouteQueues(home.state / "routes.db"), take), locks)
     return Executor(choose(home.config, home.folder), puller, store, places, doors)
 
 

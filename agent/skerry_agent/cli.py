@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from skerry_agent import hold_commands, launcher
-from skerry_agent.core.gate import describe_wait
 from skerry_agent.home import STATUS_FILE, Home, lock, read_home
 from skerry_agent.reconciling.memory import CLEAR_BAD
 from skerry_contract import shape
@@ -204,7 +203,7 @@ def _status_lines(home: Home, left: dict[str, Any], *, alive: bool) -> list[str]
     ]
     if report.get("phase") == "held":
         waits = [shape.read(Wait, wait) for wait in report.get("waits", [])]
-        lines += [f"waits for   {describe_wait(wait)}" for wait in waits]
+        lines += [f"waits for   {wait.text}" for wait in waits]
     for name, module in report.get("modules", {}).items():
         waits_for = f" ({module['waits']})" if module.get("waits") else ""
         lines.append(f"module      {name}: {module['state']}, {module['image']}{waits_for}")

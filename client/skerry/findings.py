@@ -20,14 +20,17 @@ def told(output: Output, model: Model) -> Iterator[str | Table]:
         yield ""
         yield output.table(("FILE", "FORMAT", "ABOUT"), rows)
     tensors = [
-        (way, one.name, one.dtype, _shape(one))
+        (found.path, way, one.name, one.dtype, _shape(one))
         for found in known
         for way, side in (("input", found.inputs), ("output", found.outputs))
         for one in side[:MAX_LINES]
     ]
     if tensors:
         yield ""
-        yield output.table(("", "NAME", "TYPE", "SHAPE"), tensors)
+        # Of a single file there is no need to say whose they are.
+        first = 0 if len({row[0] for row in tensors}) > 1 else 1
+        columns = ("FILE", "", "NAME", "TYPE", "SHAPE")
+        yield output.table(columns[first:], [row[first:] for row in tensors])
 
 
 def warnings(model: Model) -> Iterator[str]:

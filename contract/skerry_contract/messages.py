@@ -145,6 +145,14 @@ class Wait:
     reason: Annotated[str, Text(max_length=500)] = ""
     until: Time = ""
 
+    @property
+    def text(self) -> str:
+        """What is waited for, in words: ``window 02:00-04:00 UTC``."""
+        if self.kind in ("window", "clock"):
+            return f"window {self.reason}" if self.kind == "window" else self.reason
+        reason = f": {self.reason}" if self.reason else ""
+        return f"{self.kind} of {self.owner} until {self.until}{reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class Reported:

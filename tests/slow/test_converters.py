@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from skerry.convert import forms
 from skerry.convert.child import Child, Limits, bubblewrap_works
 from skerry.convert.families import Families
-from skerry.convert.plan import FamilyName, Pins, Quantize, Target, Wish
+from skerry.convert.plan import FamilyName, Pins, Quantize, Target, Wish, forms_for
 from skerry.convert.proof import Agreement
 from skerry.convert.work import Comparison, Conversion, convert
+from support.findings import findings_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
@@ -81,7 +83,8 @@ class Workshop:
         model.rename(root / model.name)
         wish = Wish(target, quantize, calibrated=True, trust=True)
         given = Comparison(golden=golden, calibration=golden)
-        return convert(root, work, wish, given, self._child, "")
+        form = forms.find(root, findings_of(root), fit=forms_for(target))
+        return convert(work, form, wish, given, self._child)
 
     def _child(self, folder: Path, family: FamilyName, pins: Pins) -> Child:
         assert bubblewrap_works()

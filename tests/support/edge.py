@@ -50,11 +50,15 @@ class Edge:
 
     # --- the agent --------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start the agent; what it says goes to ``agent.log`` beside the folder."""
+    def start(self, within: tuple[str, ...] = ()) -> None:
+        """Start the agent; what it says goes to ``agent.log`` beside the folder.
+
+        Args:
+            within: A command that is given the agent's as its last argument, and becomes it.
+        """
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self.folder / "run.sh"],
+                [*within, self.folder / "run.sh"],
                 env={"PATH": os.environ["PATH"], "SKERRY_PYTHON": self.python},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

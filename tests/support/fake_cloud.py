@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from support.findings import told_of
+
 TOKEN = "people-token"
 KEY = {"keyval": {"public": "00" * 32}, "keytype": "ed25519", "scheme": "ed25519"}
 TRUST = {"keys": {"ab" * 32: KEY}, "roles": {"targets": {"keyids": ["ab" * 32], "threshold": 1}}}
@@ -100,7 +102,8 @@ class FakeCloud:
         new = json.loads(body)
         self._check_files(new["files"])
         size = sum(one["size"] for one in new["files"])
-        return self._next(self.models, new["name"], {**new, "size": size})
+        findings = told_of(new["files"], self.blobs)
+        return self._next(self.models, new["name"], {**new, "size": size, "findings": findings})
 
     def _check_files(self, files: list[dict[str, Any]]) -> None:
         for one in files:

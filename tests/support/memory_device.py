@@ -25,6 +25,7 @@ from skerry_contract.errors import (
     NoSpaceError,
     ProbeError,
     RuntimeFailedError,
+    UnenforcedError,
 )
 from skerry_contract.manifest import Probe, RunSettings
 from skerry_contract.messages import Failure, make_failure
@@ -44,7 +45,8 @@ class Nature:
     """
 
     init_s: float = 2.0
-    ends: str = "works"  # or: init raises, golden fails, golden hangs, dies, never ready, refused
+    ends: str = "works"  # or: init raises, golden fails, golden hangs, dies, never ready,
+    # refused, unenforced
     pull_s: float = 5.0
 
 
@@ -241,6 +243,8 @@ class MemoryDevice:
         self._order()
         if self.engine == "refuses" or self.natures.get(spec.digest, Nature()).ends == "refused":
             raise RuntimeFailedError(f"{key.module} cannot be started")
+        if self.natures.get(spec.digest, Nature()).ends == "unenforced":
+            raise UnenforcedError(f"{key.module}: this device cannot hold it to that")
         if key in self.runs and not self.runs[key].is_over:
             return
         self.on_start(key, spec)

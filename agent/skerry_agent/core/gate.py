@@ -100,15 +100,6 @@ def describe(window: Window) -> str:
     return " ".join([*window.days, f"{window.start}-{window.end}", zone])
 
 
-def describe_wait(wait: Wait) -> str:
-    """Return in words what the switch waits for: ``window 02:00-04:00 UTC``."""
-    if wait.kind == "clock":
-        return wait.reason
-    if wait.kind == "window":
-        return f"window {wait.reason}"
-    return describe_hold(Hold(wait.kind, wait.owner, wait.reason, wait.until))
-
-
 def describe_hold(hold: Hold) -> str:
     """Return a hold in words: ``hold of olga until 2026-01-31T12:00:00Z: the line runs``."""
     reason = f": {hold.reason}" if hold.reason else ""

@@ -9,8 +9,9 @@ time of day is past the end that was written down.
 
 import hashlib
 import logging
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from skerry_agent.core.gate import MAX_LEASE_S, MAX_LOCK_S, Hold, Kind
 from skerry_agent.reconciling.clock import Clock
 from skerry_contract import shape
 from skerry_contract.desired import read_time, write_time
-from skerry_contract.errors import ContractError, NoSpaceError
+from skerry_contract.errors import ConflictError, ContractError, NoSpaceError
 from skerry_contract.shape import Range, Text
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,32 @@ class Holds:
     def __init__(self, state: Path, clock: Clock) -> None:
         self._folder = state / FOLDER
         self._clock = clock
+        self._deciding = threading.RLock()
+        self._switching = False
+
+    @contextmanager
+    def deciding(self) -> Iterator[None]:
+        """Take no lock of a module while it is decided whether a switch begins."""
+        with self._deciding:
+            yield
+
+    def say_switching(self, *, switching: bool) -> None:
+        """Say whether a switch is under way, which no lock holds back any more."""
+        self._switching = switching
+
+    def lock(self, module: str, reason: str, lease_s: float) -> str:
+        """See ``routing.inlet.Locks``; for any thread."""
+        with self._deciding:
+            if self._switching:
+                raise ConflictError(
+                    f"{module}: the switch to another deployment is under way",
+                    remedy="Be ready to be stopped.",
+                )
+            return self.put("lock", module, reason, lease_s).until
+
+    def unlock(self, module: str) -> None:
+        """See ``routing.inlet.Locks``; for any thread."""
+        self.remove("lock", module)
 
     def put(self, kind: Kind, owner: str, reason: str, lease_s: float) -> Hold:
         """Hold the switch back, or renew what was said before by the same owner.

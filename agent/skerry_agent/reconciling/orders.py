@@ -11,7 +11,13 @@ from skerry_agent.reconciling.history import History
 from skerry_agent.reconciling.jobs import Jobs
 from skerry_agent.reconciling.observer import Observer
 from skerry_contract.desired import ModuleSpec
-from skerry_contract.errors import GoldenError, NetworkError, ProbeError, SkerryError
+from skerry_contract.errors import (
+    GoldenError,
+    NetworkError,
+    ProbeError,
+    SkerryError,
+    UnenforcedError,
+)
 from skerry_contract.messages import Failure, failure_of, make_failure
 
 log = logging.getLogger(__name__)
@@ -31,7 +37,7 @@ PROVE_SLACK_S = 15.0
 Order = Pull | Start | Stop | Prove | Serve | Discard
 """What takes time: every step but to commit."""
 OnFailed = Callable[[Key, Failure], None]
-"""Called in the loop with a revision that has failed its golden set."""
+"""Called in the loop with a revision that has failed, other than by ending."""
 
 
 class Orders:
@@ -75,7 +81,7 @@ class Orders:
             case Discard(digest):
                 self._discard(lambda: self._hands.discard(digest))
             case Start(key, spec):
-                self._start(key, spec)
+                self._start(key, spec, failed)
             case Stop(key):
                 seen = world.instances.get(key)
                 self.stop(key, kill=seen is not None and seen.life is Life.UNHEALTHY)
@@ -127,9 +133,12 @@ class Orders:
         if not self._rests(DISCARD):
             self._jobs.run(BLOBS, work, done)
 
-    def _start(self, key: Key, spec: ModuleSpec) -> None:
+    def _start(self, key: Key, spec: ModuleSpec, failed: OnFailed) -> None:
         def done(error: SkerryError | None) -> None:
             if error is None:
+                return
+            if isinstance(error, UnenforcedError):
+                failed(key, failure_of(error))
                 return
             # The runtime refused, not the module: that is no verdict on the revision.
             pause_s = self._history.rested(key, failure_of(error), self._clock.monotonic())

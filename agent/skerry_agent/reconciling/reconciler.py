@@ -7,7 +7,7 @@ out. Kept here is only what cannot be seen in the world.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from skerry_agent.core.gate import Moment, describe_wait, waits
+from skerry_agent.core.gate import Moment, waits
 from skerry_agent.core.plan import is_change, is_switching, plan, target_of
 from skerry_agent.core.steps import Commit
 from skerry_agent.core.world import Key, Life, Modules, World, key_of
@@ -170,9 +170,11 @@ class Reconciler:
         for key in self._judge.judge(case):
             self._orders.stop(key)
         self.wanted = self._choose_wanted()
-        self._look_at_gate(instances)
-        self.world = self._world(case, images)
-        self._watch_switch(case)
+        with self._shelf.holds.deciding():
+            self._look_at_gate(instances)
+            self.world = self._world(case, images)
+            self._watch_switch(case)
+            self._shelf.holds.say_switching(switching=self._switch_s is not None)
         for step in plan(self.wanted, self.committed.modules, self.world):
             if isinstance(step, Commit):
                 self._commit(step.modules)
@@ -248,7 +250,7 @@ class Reconciler:
         self.waits = waits(live, windows, self._moment())
         if pending and self.waits and self._told_wait != self.version:
             self._told_wait = self.version
-            text = f"{self._deployment()} waits: {', '.join(map(describe_wait, self.waits))}"
+            text = f"{self._deployment()} waits: {', '.join(wait.text for wait in self.waits)}"
             self._tell("held", Event("info", "OK", text))
 
     def _windows(self) -> tuple[tuple[Window, ...], ...]:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from skerry_agent.core.world import Key
-from skerry_agent.routing.inlet import Inlet
+from skerry_agent.routing.inlet import Inlet, Locks
 from skerry_agent.routing.router import Router
 from skerry_contract import shape
 from skerry_contract.errors import ContractError
@@ -20,10 +20,12 @@ class Doors:
 
     Args:
         router: Knows where results go.
+        locks: Takes locks of modules.
     """
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, locks: Locks) -> None:
         self._router = router
+        self._locks = locks
         self._inlets: dict[Key, Inlet] = {}
 
     def note(self, run_dir: Path, run: RunSettings) -> None:
@@ -44,7 +46,7 @@ class Doors:
         if key in self._inlets:
             return
         door = self._router.open(str(key), key.module, _read(run_dir))
-        self._inlets[key] = Inlet(key.module, run_dir, door)
+        self._inlets[key] = Inlet(key.module, run_dir, door, self._locks)
 
     def keep(self, keys: Collection[Key]) -> None:
         """Close the doors of all other instances."""

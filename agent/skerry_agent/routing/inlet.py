@@ -1,6 +1,4 @@
-"""The door of an instance: a socket of its own, where results come in and inputs go out.
-
-An answer to a result means "stored".
+"""Take results from instances: each has a socket of its own, and an answer means "stored".
 
 The socket's path says who speaks, so no module can speak for another. See ``docs/module-image.md``
 for the lines.
@@ -16,7 +14,7 @@ import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from skerry_agent.routing import http_door
 from skerry_agent.routing.feed import feed
@@ -24,11 +22,11 @@ from skerry_agent.routing.router import Door, Store
 from skerry_agent.telling.outbox import Entry, Rank
 from skerry_agent.unix_http import socket_address
 from skerry_contract import shape
-from skerry_contract.errors import ContractError, NoSpaceError, ScorerError
+from skerry_contract.errors import ConflictError, ContractError, NoSpaceError, ScorerError
 from skerry_contract.manifest import Name
 from skerry_contract.messages import MAX_DETAIL_CHARS, Event, Severity
 from skerry_contract.names import NAME
-from skerry_contract.shape import Range, Size
+from skerry_contract.shape import Range, Size, Text
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +35,35 @@ MAX_LINE_BYTES = 256 * 1024
 RETRY_S = 2.0
 """What an instance is told to wait where there is no room."""
 MAX_CONNECTIONS = 8
-"""Connections that an instance may have at once."""
+"""Connections that an instance may have at the same time; more are closed at once."""
 _POLL_S = 1.0
 _REQUEST_S = 30.0
 _MAX_ITEMS = 1000
 _compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 _SEVERITIES: tuple[Severity, ...] = ("debug", "info", "warning")
+
+
+class Locks(Protocol):
+    """Lets modules hold back the switch to another deployment, for a time."""
+
+    def lock(self, module: str, reason: str, lease_s: float) -> str:
+        """Hold it back, or go on to, and return until when, as text.
+
+        Raises:
+            ContractError: The lease is out of bounds.
+            ConflictError: A switch is under way.
+            NoSpaceError: It could not be written down.
+        """
+        ...
+
+    def unlock(self, module: str) -> None:
+        """Hold it back no longer; one that does not is left as it is.
+
+        Raises:
+            NoSpaceError: It could not be written down.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +79,18 @@ class _Numbered:
 
 
 @dataclass(frozen=True, slots=True)
+class _Lock:
+    lease_s: Annotated[float, Range(1)] = 300.0
+    reason: Annotated[str, Text(max_length=300)] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish(_Numbered):
+    lock: _Lock | None = None
+    unlock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Line(_Numbered):
     items: Annotated[tuple[_Item, ...], Size(1, _MAX_ITEMS)]
 
@@ -66,27 +98,29 @@ class _Line(_Numbered):
 class Inlet:
     """Listens on ``agent.sock`` in the run folder of one instance, until it is closed.
 
-    What a connection begins with says what it is: lines of results, a line that names an input to
-    be fed, or a request over HTTP. Each has a thread, and there are at most a few.
+    What a connection begins with says what it is: lines of results and locks, a line that names an
+    input to be fed, or a request over HTTP.
 
     Args:
         module: Name of the module that the folder belongs to.
         run_dir: The run folder.
         door: What the instance may do.
+        locks: Takes its locks.
     """
 
-    def __init__(self, module: str, run_dir: Path, door: Door) -> None:
+    def __init__(self, module: str, run_dir: Path, door: Door, locks: Locks) -> None:
         self._module = module
         self._door = door
+        self._locks = locks
+        self._talkers: list[threading.Thread] = []
         self._closed = threading.Event()
-        self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
         path = run_dir / "agent.sock"
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with socket_address(path) as address:
             self._listener.bind(address)
         _open_to_all(path)
-        self._listener.listen(4)
+        self._listener.listen(MAX_CONNECTIONS)
         self._listener.settimeout(_POLL_S)
         self._thread = threading.Thread(target=self._serve, name=f"inlet {module}", daemon=True)
         self._thread.start()
@@ -98,29 +132,26 @@ class Inlet:
 
     def _serve(self) -> None:
         while not self._closed.is_set():
-            # Who finds no place waits to be accepted, as with any server that is busy.
-            if not self._places.acquire(timeout=_POLL_S):
-                continue
             try:
                 connection, _ = self._listener.accept()
             except TimeoutError:
-                self._places.release()
                 continue
             except OSError:
-                self._places.release()
                 return
-            name = f"inlet {self._module}"
-            threading.Thread(target=self._talk, args=(connection,), name=name, daemon=True).start()
+            self._talkers = [thread for thread in self._talkers if thread.is_alive()]
+            if len(self._talkers) >= MAX_CONNECTIONS:
+                connection.close()
+                continue
+            talker = threading.Thread(target=self._talk, args=(connection,), daemon=True)
+            self._talkers.append(talker)
+            talker.start()
 
     def _talk(self, connection: socket.socket) -> None:
-        try:
-            with connection:
-                connection.settimeout(_POLL_S)
-                self._listen(connection)
-        finally:
-            self._places.release()
+        with connection:
+            connection.settimeout(_POLL_S)
+            self._listen_to(connection)
 
-    def _listen(self, connection: socket.socket) -> None:
+    def _listen_to(self, connection: socket.socket) -> None:
         buffer = b""
         while not self._closed.is_set():
             try:
@@ -157,7 +188,7 @@ class Inlet:
         door = self._door
         return http_door.route(
             request,
-            lambda line: take(self._module, line, door.store),
+            lambda line: take(self._module, line, door.store, self._locks),
             door.queues,
             door.all_queues,
             self._closed,
@@ -166,32 +197,42 @@ class Inlet:
     def _answer(self, connection: socket.socket, lines: list[bytes]) -> bool:
         try:
             for line in lines:
-                answer = take(self._module, line, self._door.store)
+                answer = take(self._module, line, self._door.store, self._locks)
                 connection.sendall(json.dumps(answer).encode() + b"\n")
         except OSError:
             return False
         return True
 
 
-def take(module: str, line: bytes, store: Store) -> dict[str, Any]:
-    """Store what one line brings, and return the answer to it."""
+def take(module: str, line: bytes, store: Store, locks: Locks) -> dict[str, Any]:
+    """Do what one line asks for, most often to store results, and return the answer to it."""
     number = 0
     subject = f"{module}'s results"
     try:
         value = shape.load(line, max_bytes=MAX_LINE_BYTES, subject=subject)
         # First of all: a host that is told "no" without the number of its line asks for ever.
         number = shape.read(_Numbered, value, subject=subject).id
+        if "lock" in value or "unlock" in value:
+            return _locked(module, shape.read(_Wish, value, subject=subject), locks)
         entries = _results(module, value)
         if entries is None:
             read = shape.read(_Line, value, subject=subject)
             entries = [_entry(module, item) for item in read.items]
         store(entries)
     except NoSpaceError as error:
-        log.warning("%s: no room for results: %s", module, error)
+        log.warning("%s: no room for what it sends: %s", module, error)
         return {"retry": number, "after_s": RETRY_S}
-    except ContractError as error:
+    except (ConflictError, ContractError) as error:
         return {"refused": number, "text": str(error)}
     return {"stored": number}
+
+
+def _locked(module: str, wish: _Wish, locks: Locks) -> dict[str, Any]:
+    if wish.lock is None:
+        locks.unlock(module)
+        return {"unlocked": wish.id}
+    until = locks.lock(module, wish.lock.reason, wish.lock.lease_s)
+    return {"locked": wish.id, "until": until}
 
 
 def _results(module: str, line: dict[str, Any]) -> list[Entry] | None:

@@ -180,6 +180,14 @@ def describe(output: Output, found: Device) -> Iterator[Any]:
             for name, one in sorted(reported.modules.items())
         ]
         yield output.table(("MODULE", "IMAGE", "STATE", "RESTARTS", "DIGEST"), rows)
+        yield from (
+            f"module {name} {one.waits}"
+            for name, one in sorted(reported.modules.items())
+            if one.waits
+        )
+    if reported.waits:
+        yield ""
+        yield from (printable(f"the switch waits for {wait.text}") for wait in reported.waits)
     yield from _failures(reported)
     for name, failed in sorted(found.failures.items()):
         yield ""

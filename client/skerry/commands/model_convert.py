@@ -10,10 +10,10 @@ import click
 from skerry.answers import Model
 from skerry.api import NewModel
 from skerry.commands.arguments import MODEL, MODEL_NAME
-from skerry.convert import proof
+from skerry.convert import forms, proof
 from skerry.convert.child import Child, Limits, bubblewrap_works
 from skerry.convert.families import Families, default_cache
-from skerry.convert.plan import FRAMEWORKS, FamilyName, Pins, Wish
+from skerry.convert.plan import FRAMEWORKS, FamilyName, Pins, Wish, forms_for
 from skerry.convert.work import Comparison, Conversion, MakeChild, convert, stage
 from skerry.files import Reader
 from skerry.session import Session, with_session
@@ -94,7 +94,7 @@ _PATH = click.Path(exists=True, path_type=Path)
     "input_shapes",
     type=_Shape(),
     multiple=True,
-    help="Of one sample, for TorchScript without a golden set; once for each input.",
+    help="Of one sample, without a golden set; once for each input whose lengths are open.",
 )
 @click.option("--trust", is_flag=True, help="Load formats that run code of their author.")
 @click.option(
@@ -132,14 +132,8 @@ def convert_model(session: Session, /, which: ModelReference, **options: Any) ->
             calibrated=options["calibration"] is not None,
             trust=options["trust"],
         )
-        done = convert(
-            root,
-            folder,
-            wish,
-            _comparison(options),
-            _child_maker(session, options),
-            options["file"],
-        )
+        form = forms.find(root, found.findings, options["file"], forms_for(wish.target))
+        done = convert(folder, form, wish, _comparison(options), _child_maker(session, options))
         _judge(which, done, options["min_agreement"])
         made = None
         if not options["dry_run"]:
@@ -213,7 +207,7 @@ def _register(
         framework=FRAMEWORKS[options["target"]],
         framework_version=done.versions.get(_RUNTIMES[options["target"]], ""),
         parent=f"{parent.name}:{parent.version}",
-        properties=_properties(parent, done, options["quantize"]),
+        properties=_properties(done, options["quantize"]),
     )
     return session.api.register_model(new)
 
@@ -221,9 +215,8 @@ def _register(
 _RUNTIMES = {"litert": "ai-edge-litert", "onnx": "onnxruntime"}
 
 
-def _properties(parent: Model, done: Conversion, quantize: str) -> dict[str, str]:
+def _properties(done: Conversion, quantize: str) -> dict[str, str]:
     return {
-        "parent": f"{parent.name}:{parent.version}",
         "converted-from": done.form.name,
         "converted-with": " ".join(f"{name}=={v}" for name, v in sorted(done.versions.items())),
         "quantize": quantize,

@@ -1,12 +1,12 @@
-"""Which form a model's files have, told by their content; nothing here is ever loaded."""
+"""Which form a model's files have, as the server has told from their bytes at registration."""
 
 import re
-import zipfile
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from skerry.answers import Finding
 from skerry_contract.errors import ModelError
 
 FormName = Literal[
@@ -20,21 +20,27 @@ FormName = Literal[
     "onnx",
     "tflite",
 ]
-
-SCAN_BYTES = 64 * 1024 * 1024
-"""How much of a file is searched for the version that it was written with."""
-MAX_MEMBER_BYTES = 16 * 1024 * 1024
-"""Largest member of an archive that is read."""
-_HDF5, _ZIP, _FLATBUFFER = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"TFL3"
-_COMPRESSED = (
-    b"\x1f\x8b",
-    b"\x78\x01",
-    b"\x78\x9c",
-    b"\x78\xda",
-    b"BZh",
-    b"\xfd7zXZ",
-    b"\x04\x22M",
-)
+_FORMS: dict[str, FormName] = {
+    "exported-program": "exported-program",
+    "joblib": "pickle",
+    "keras": "keras-zip",
+    "keras-h5": "keras-h5",
+    "onnx": "onnx",
+    "pickle": "pickle",
+    "pytorch": "torch-state",
+    "saved-model": "saved-model",
+    "tflite": "tflite",
+    "torchscript": "torchscript",
+}
+"""Forms by the name that ``docs/model-formats.md`` has for a format; others cannot be converted."""
+_VERSIONS: dict[FormName, str] = {
+    "keras-h5": "keras_generation",
+    "keras-zip": "keras_version",
+    "pickle": "sklearn_version",
+}
+"""The fact that tells what wrote a file."""
+_KERAS_3 = (2, 16)
+"""The first TensorFlow whose Keras is the third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,14 @@ class Form:
     made_with: str = ""
 
 
-def find(root: Path, named: str = "", fit: Container[FormName] = ()) -> Form:
+def find(
+    root: Path, findings: Sequence[Finding], named: str = "", fit: Container[FormName] = ()
+) -> Form:
     """Return the one convertible model among the files below ``root``.
 
     Args:
         root: Folder of a model's files.
+        findings: What the server has told of them.
         named: Path below ``root`` of the file or SavedModel folder that is meant; empty to look.
         fit: Forms that are meant rather than others, where there are several: beside a network
             often lies a pickled tokenizer.
@@ -66,126 +75,50 @@ def find(root: Path, named: str = "", fit: Container[FormName] = ()) -> Form:
     Raises:
         ModelError: There is none, or more than one, or the named one is none.
     """
+    forms = list(_all(root, findings))
     if named:
-        return _named(root, named)
-    found = list(_all(root))
-    found = [form for form in found if form.name in fit] or found
+        return _named(root, forms, named)
+    found = [form for form in forms if form.name in fit] or forms
     if len(found) == 1:
         return found[0]
     if not found:
         raise ModelError(
             "none of the model's files has a form that can be converted",
             remedy="Known are Keras (.h5, .keras), SavedModel, scikit-learn (pickle, joblib), "
-            "TorchScript, exported PyTorch programs and ONNX.",
+            "TorchScript, exported PyTorch programs and ONNX. 'skerry model show' tells what the "
+            "files are.",
         )
     names = ", ".join(sorted(str(form.path.relative_to(root)) for form in found))
     raise ModelError(f"several files could be meant: {names}", remedy="Name one with --file.")
 
 
-def recognise(path: Path) -> Form | None:
-    """Return the form of a file, or of a folder that is a SavedModel; None if it is no model."""
-    if path.is_dir():
-        return _saved_model(path)
-    with path.open("rb") as file:
-        head = file.read(512)
-    if head.startswith(_HDF5):
-        return _keras_h5(path)
-    if head.startswith(_ZIP):
-        return _archive(path)
-    if head[4:8] == _FLATBUFFER:
-        return Form("tflite", path)
-    if _is_pickle(head, path):
-        why = "unpickling it runs whatever code its author put there"
-        return Form("pickle", path, why, _searched(path, rb"_sklearn_version"))
-    if path.suffix == ".onnx" and head[:1] == b"\x08":  # ModelProto.ir_version, field 1
-        return Form("onnx", path)
-    return None
-
-
-def _named(root: Path, named: str) -> Form:
+def _named(root: Path, forms: Sequence[Form], named: str) -> Form:
     path = (root / named).resolve()
     if not path.is_relative_to(root.resolve()) or not path.exists():
         raise ModelError(f"the model has no file {named}", remedy="See 'skerry model show'.")
-    if form := recognise(path):
-        return form
+    for form in forms:
+        if form.path.resolve() == path:
+            return form
     raise ModelError(f"{named} has no form that can be converted")
 
 
-def _all(root: Path) -> Iterator[Form]:
+def _all(root: Path, findings: Sequence[Finding]) -> Iterator[Form]:
     """Yield all models below ``root``; what belongs to a SavedModel is none of its own."""
-    inside: list[Path] = []
-    for path in sorted(root.rglob("*")):
-        if any(path.is_relative_to(folder) for folder in inside):
-            continue
-        if (path.is_dir() or path.is_file()) and (form := recognise(path)):
-            yield form
-            if path.is_dir():
-                inside.append(path)
+    told = [one for one in findings if "!/" not in one.path and (root / one.path).is_file()]
+    inside = [(root / one.path).parent for one in told if one.format == "saved-model"]
+    for one in told:
+        path, name = root / one.path, _FORMS.get(one.format)
+        if one.format == "saved-model":
+            yield Form("saved-model", path.parent, one.executes_code, _keras_of(path, one))
+        elif name and not any(path.is_relative_to(folder) for folder in inside):
+            version = one.facts.get(_VERSIONS.get(name, ""), "")
+            yield Form(name, path, one.executes_code, version)
 
 
-def _saved_model(path: Path) -> Form | None:
-    if not (path / "saved_model.pb").is_file():
-        return None
-    keras = "2" if (path / "keras_metadata.pb").exists() else ""
-    return Form("saved-model", path, "", keras)
-
-
-def _keras_h5(path: Path) -> Form:
-    why = _LAMBDA if _searched_for(path, rb'"class_name": ?"Lambda"') else ""
-    # The version itself lies apart from its name in HDF5; how shapes are called tells as much.
-    third = _searched_for(path, rb'"batch_shape":') and not _searched_for(
-        path, rb'"batch_input_shape":'
-    )
-    return Form("keras-h5", path, why, "3" if third else "2")
-
-
-_LAMBDA = "it has a Lambda layer, which holds Python code"
-
-
-def _archive(path: Path) -> Form | None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {name.partition("/")[2] or name for name in archive.namelist()}
-            whole = set(archive.namelist())
-            if {"config.json", "metadata.json"} <= whole:
-                return _keras_zip(path, archive)
-    except (zipfile.BadZipFile, OSError, NotImplementedError):
-        return None
-    if any(name.startswith("code/") for name in names) and "constants.pkl" in names:
-        return Form("torchscript", path, "loading TorchScript of an unknown author is unsafe")
-    if "archive_format" in names or "serialized_exported_program.json" in whole:
-        return Form("exported-program", path, "loading it may unpickle what its author put there")
-    return Form("torch-state", path) if "data.pkl" in names else None
-
-
-def _keras_zip(path: Path, archive: zipfile.ZipFile) -> Form:
-    def member(name: str) -> bytes:
-        with archive.open(name) as file:
-            return file.read(MAX_MEMBER_BYTES)
-
-    found = re.search(rb'"keras_version": ?"([0-9][\w.]*)"', member("metadata.json"))
-    why = _LAMBDA if re.search(rb'"class_name": ?"Lambda"', member("config.json")) else ""
-    return Form("keras-zip", path, why, found[1].decode() if found else "")
-
-
-def _is_pickle(head: bytes, path: Path) -> bool:
-    if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
-        return True
-    named = path.suffix in {".pkl", ".pickle", ".joblib"}
-    return named and (head.startswith(_COMPRESSED) or head[:1] in b"(c]}")
-
-
-def _searched(path: Path, name: bytes) -> str:
-    """Return the version that follows ``name`` in a file; empty if none does."""
-    pattern = name + rb"[^0-9]{0,400}?([0-9]+\.[0-9]+(?:\.[0-9]+)?)"
-    found = re.search(pattern, _head(path), re.DOTALL)
-    return found[1].decode() if found else ""
-
-
-def _searched_for(path: Path, pattern: bytes) -> bool:
-    return re.search(pattern, _head(path)) is not None
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(SCAN_BYTES)
+def _keras_of(path: Path, told: Finding) -> str:
+    """Return the generation of Keras that can read a SavedModel; empty if any can."""
+    if (path.parent / "keras_metadata.pb").exists():
+        return "2"
+    version = re.match(r"(\d+)\.(\d+)", told.facts.get("tensorflow_version", ""))
+    older = version is not None and (int(version[1]), int(version[2])) < _KERAS_3
+    return "2" if older else ""

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from skerry.convert import forms
 from skerry.convert.child import Child
 from skerry.convert.forms import Form
-from skerry.convert.plan import SUFFIXES, FamilyName, Pins, Plan, Wish, forms_for, plan
+from skerry.convert.plan import SUFFIXES, FamilyName, Pins, Plan, Wish, plan
 from skerry.convert.proof import Agreement, Measured
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, ModelError, RuntimeFailedError
@@ -79,25 +78,23 @@ class _Converted:
 
 
 def convert(
-    root: Path, folder: Path, wish: Wish, comparison: Comparison, make_child: MakeChild, file: str
+    folder: Path, form: Form, wish: Wish, comparison: Comparison, make_child: MakeChild
 ) -> Conversion:
-    """Convert the model below ``root`` in a work folder, and measure both.
+    """Convert a model in a work folder, and measure both.
 
     Args:
-        root: The model's files; nothing in it is changed.
         folder: An empty folder on the same machine, for the caller to remove.
+        form: The model, whose files stay as they are.
         wish: What it is to become.
         comparison: On what both are compared.
         make_child: Makes what does the heavy work.
-        file: Which file is meant, below ``root``; empty if there is only one.
 
     Raises:
-        ModelError: There is nothing that can be converted, or it failed.
+        ModelError: It cannot be converted, or that failed.
         ConflictError: It would run code that nobody vouched for.
         DeadlineError: It took too long.
         RuntimeFailedError: A converter crashed.
     """
-    form = forms.find(root, file, forms_for(wish.target))
     made = plan(form, wish)
     child = make_child(folder, made.family, made.pins)
     source = _copied(form.path, folder / "source")

@@ -37,6 +37,15 @@ def from_config(data: bytes, path: str, form: str, facts: dict[str, str]) -> Fin
     return Finding(path, form, _LAMBDA if unsafe else "", _inputs(objects), facts=told)
 
 
+def version(metadata: bytes) -> dict[str, str]:
+    """Return as a fact which Keras wrote a ``.keras`` file, by its ``metadata.json``."""
+    try:
+        told = json.loads(metadata)["keras_version"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return {"keras_version": told[:40]} if isinstance(told, str) else {}
+
+
 def read_hdf5(source: Source, path: str) -> Finding | None:
     """Tell of an HDF5 file, and of the Keras model in it; None if it is something else.
 
@@ -60,7 +69,9 @@ def read_hdf5(source: Source, path: str) -> Finding | None:
         return Finding(path, "hdf5")
     if not config and source.size <= 2 * _EDGE * _PIECE:
         return Finding(path, "hdf5", facts={"class": "weights of Keras"})
-    return from_config(config, path, "keras-h5", {})
+    # The version itself lies apart from its name in HDF5; how shapes are called tells as much.
+    third = b'"batch_shape":' in config and b'"batch_input_shape":' not in config
+    return from_config(config, path, "keras-h5", {"keras_generation": "3" if third else "2"})
 
 
 def _places(size: int) -> Iterator[int]:

@@ -5,12 +5,17 @@ been got around. So every pickle counts as code, and its imports are only told a
 """
 
 import pickletools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 HEAD = 1024 * 1024
 """Bytes of a pickle that are looked at."""
 _TORCH_MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+# BaseEstimator.__getstate__ puts it into every estimator's state, a few bytes behind its key.
+_SKLEARN = re.compile(
+    rb"_sklearn_version[^0-9]{0,40}?([0-9]{1,4}\.[0-9]{1,4}(?:\.[0-9]{1,4})?)", re.DOTALL
+)
 _CALLS = frozenset({"REDUCE", "BUILD", "NEWOBJ", "NEWOBJ_EX", "OBJ", "INST"})
 _ARGUMENTS = frozenset({"MARK", "EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "TUPLE"})
 _TEXTS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "UNICODE", "BINUNICODE8", "BINSTRING"})
@@ -62,6 +67,12 @@ def as_pickle(data: bytes) -> Seen | None:
 def is_torch(data: bytes) -> bool:
     """Return whether a pickle is a checkpoint of PyTorch from before its zip files."""
     return data[2:].startswith(_TORCH_MAGIC)
+
+
+def sklearn_version(data: bytes) -> str:
+    """Return the version of scikit-learn that an estimator was saved with; empty if none is."""
+    found = _SKLEARN.search(data)
+    return found[1].decode() if found else ""
 
 
 _OLD_STARTS = frozenset(

@@ -102,6 +102,7 @@ def _as_pickle(data: bytes, path: str, packed: str = "") -> Iterator[Finding]:
     form = "pytorch" if pickles.is_torch(data) else form
     facts = {"imports": ", ".join(seen.imports)}
     facts |= {"compression": packed} if packed else {}
+    facts |= {"sklearn_version": pickles.sklearn_version(data)}
     why = "it is a pickle" + (f", which imports {facts['imports']}" if seen.imports else "")
     yield Finding(path, form, why, facts={key: value for key, value in facts.items() if value})
 
@@ -190,7 +191,7 @@ def _as_zip(source: Source, path: str, depth: int) -> Iterator[Finding]:
     names = [member.name for member, _info in members]
     main = _zip_kind(archive, path, names)
     yield main
-    if main.format in ("pytorch", "torchscript"):
+    if main.format in ("exported-program", "pytorch", "torchscript"):
         return
     for member, info in members:
         try:
@@ -211,7 +212,10 @@ def _zip_kind(archive: zipfile.ZipFile, path: str, names: list[str]) -> Finding:
         return _torch(archive, path, names, scripted="constants.pkl" in ends)
     if {"config.json", "metadata.json"} <= set(names):
         config = zip_bytes(archive, archive.getinfo("config.json"), keras.MAX_CONFIG)
-        return keras.from_config(config, path, "keras", {})
+        about = zip_bytes(archive, archive.getinfo("metadata.json"), BLOCK)
+        return keras.from_config(config, path, "keras", keras.version(about))
+    if "archive_format" in ends or "serialized_exported_program.json" in ends:
+        return Finding(path, "exported-program", "PyTorch may unpickle what it holds")
     if names and all(name.endswith(".npy") for name in names):
         return Finding(path, "npz")
     return Finding(path, "zip")

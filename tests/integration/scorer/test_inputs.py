@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from skerry_agent.reconciling.clock import machine_clock
+from skerry_agent.reconciling.holds import Holds
 from skerry_agent.routing.inlet import take
 from skerry_agent.telling.outbox import Entry
 from support.agent_socket import AgentSocket, Answer, Listen, stored
@@ -111,7 +113,8 @@ def test_what_the_agent_keeps_of_an_event_names_the_input_and_the_file(
 ) -> None:
     kept: list[Entry] = []
     host = make_host("def init(): ...\ndef run(data): raise ValueError('x' * 5000)\n")
-    listen(host.run_dir, lambda line: take("cam", json.dumps(line).encode(), kept.extend))
+    holds = Holds(host.run_dir, machine_clock())
+    listen(host.run_dir, lambda line: take("cam", json.dumps(line).encode(), kept.extend, holds))
     put(inputs, "bad.png", b"0")
     serving(host, inputs)
     eventually(lambda: not files(inputs))

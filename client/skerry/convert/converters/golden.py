@@ -16,7 +16,7 @@ def prepare(order: dict[str, Any], inputs: Sequence[Input]) -> dict[str, Any]:
     if given := order.get("golden"):
         arrays = samples.read(given, inputs, most=order["samples"])
     else:
-        arrays = samples.made_up(inputs)
+        arrays = samples.made_up(samples.shaped(inputs, order.get("input_shapes", ())))
     samples.save(str(Path(order["folder"]) / "samples.npz"), arrays)
     count = len(next(iter(arrays.values())))
     return {"samples": count, "random": not given, "inputs": [_shown(one) for one in inputs]}
@@ -36,10 +36,11 @@ def concrete(order: dict[str, Any], inputs: Sequence[Input]) -> list[Input]:
     """
     given = order.get("golden")
     if not given:
-        samples.made_up(inputs)  # says which length is open
-        return list(inputs)
+        fixed = samples.shaped(inputs, order.get("input_shapes", ()))
+        samples.made_up(fixed)  # says which length is open
+        return fixed
     arrays = samples.read(given, inputs, most=1)
-    return [replace(one, shape=(None, *arrays[one.name].shape[1:])) for one in inputs]
+    return [replace(one, shape=(None, *arrays[one.name].shape[2:])) for one in inputs]
 
 
 def _shown(one: Input) -> dict[str, Any]:

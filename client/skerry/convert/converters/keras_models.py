@@ -165,7 +165,7 @@ def _one_by_one(names: list[str], arrays: dict[str, Any]) -> Callable[[], Iterat
     def each() -> Iterator[dict[str, Any]]:
         for n in range(len(columns[0])):
             yield {
-                name: np.ascontiguousarray(column[n : n + 1])
+                name: np.ascontiguousarray(column[n])
                 for name, column in zip(names, columns, strict=True)
             }
 

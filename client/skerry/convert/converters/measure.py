@@ -86,7 +86,8 @@ def _name(requirement: str) -> str:
 
 def _rows(arrays: dict[str, Any]) -> Iterable[dict[str, Any]]:
     for n in range(len(next(iter(arrays.values())))):
-        yield {name: array[n : n + 1] for name, array in arrays.items()}
+        # An ellipsis, so that a single number stays an array.
+        yield {name: array[n, ...] for name, array in arrays.items()}
 
 
 def _latencies(call: Callable[[Any], Any], rows: list[Any]) -> list[float]:

@@ -76,4 +76,4 @@ class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
     @staticmethod
     def _each(arrays: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for n in range(len(next(iter(arrays.values()), ()))):
-            yield {name: array[n : n + 1] for name, array in arrays.items()}
+            yield {name: array[n, ...] for name, array in arrays.items()}

@@ -1,7 +1,7 @@
 """Inputs to try a model with: read from a file, or made up."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from .order import RefusedError
 
+SHAPE_OPTION = "--input-shape 3,224,224 once for each input that is open, of one sample"
 RANDOM = 32
 """How many samples are made up where there are none."""
 
@@ -19,7 +20,7 @@ class Input:
 
     Attributes:
         name: Its name.
-        shape: Its lengths; the first axis counts the samples, and None is any length.
+        shape: Its lengths, None for any; the first axis counts what one call takes, most often 1.
         dtype: NumPy's name of its type.
         below: It holds whole numbers from 0 to below this, such as words; None if it does not.
     """
@@ -31,9 +32,10 @@ class Input:
 
 
 def read(file: str, inputs: Sequence[Input], *, most: int) -> dict[str, Any]:
-    """Return the arrays of an npz file by the model's input names.
+    """Return the arrays of an npz file by the model's input names, one call of the model a row.
 
-    Arrays are matched by name; if no name fits, by order.
+    Arrays are matched by name; if no name fits, by order. One whose samples lack the input's first
+    axis gets it, of length 1.
 
     Args:
         file: An npz file, or a folder of npy files, one for each input.
@@ -83,6 +85,8 @@ def arrays(path: Path) -> dict[str, Any]:
 def made_up(inputs: Sequence[Input], seed: int = 0) -> dict[str, Any]:
     """Return random inputs of the declared shapes: better than nothing, and no more than that.
 
+    They are for one call of the model a row, as ``read`` returns them.
+
     Raises:
         RefusedError: A shape leaves a length open.
     """
@@ -92,9 +96,9 @@ def made_up(inputs: Sequence[Input], seed: int = 0) -> dict[str, Any]:
         if None in one.shape[1:]:
             raise RefusedError(
                 f"the input {one.name} leaves lengths open: {list(one.shape)}",
-                "Give inputs with --golden FILE.npz.",
+                f"Give inputs with --golden FILE.npz, or {SHAPE_OPTION}.",
             )
-        shape = (RANDOM, *(size or 1 for size in one.shape[1:]))
+        shape = (RANDOM, *(size or 1 for size in one.shape))
         kind = np.dtype(one.dtype)
         if one.below is not None:
             made[one.name] = source.integers(0, one.below, shape).astype(kind)
@@ -122,11 +126,53 @@ def load(file: str) -> dict[str, Any]:
         return {str(name): found[f"a{n}"] for n, name in enumerate(found["names"])}
 
 
-def _fitting(one: Input, array: Any) -> Any:
-    want, have = one.shape[1:], array.shape[1:]
-    if len(want) != len(have) or any(w not in (None, h) for w, h in zip(want, have, strict=True)):
+def shaped(inputs: Sequence[Input], shapes: Sequence[Sequence[int]]) -> list[Input]:
+    """Return inputs with lengths that somebody said: of all, or of those that leave some open.
+
+    Args:
+        inputs: What the model takes.
+        shapes: Lengths of one sample, the first axis left out; none for no wish.
+
+    Raises:
+        RefusedError: They do not fit the model.
+    """
+    wanted = [one for one in inputs if None in one.shape[1:]]
+    if not shapes or len(shapes) == len(inputs):
+        wanted = list(inputs)
+    if shapes and len(shapes) != len(wanted):
+        names = ", ".join(f"{one.name} {list(one.shape)}" for one in inputs)
         raise RefusedError(
-            f"the input {one.name} takes samples of shape {list(want)}, not {list(have)}",
-            "The first axis of each array counts the samples.",
+            f"{len(shapes)} shapes were given for the inputs {names}", f"Give {SHAPE_OPTION}."
         )
-    return array.astype(np.dtype(one.dtype))
+    given = {one.name: tuple(shape) for one, shape in zip(wanted, shapes, strict=False)}
+    return [_with(one, given.get(one.name)) for one in inputs]
+
+
+def _with(one: Input, shape: tuple[int, ...] | None) -> Input:
+    if shape is None:
+        return one
+    if not _fits(one.shape[1:], shape):
+        raise RefusedError(
+            f"the input {one.name} takes samples of shape {list(one.shape[1:])}, not {list(shape)}",
+            f"Give {SHAPE_OPTION}.",
+        )
+    return replace(one, shape=(*one.shape[:1], *shape))
+
+
+def _fits(want: Sequence[int | None], have: Sequence[int]) -> bool:
+    return len(want) == len(have) and all(w in (None, h) for w, h in zip(want, have, strict=True))
+
+
+def _fitting(one: Input, array: Any) -> Any:
+    """Return an array with one call of the model a row, of the input's type."""
+    typed = array.astype(np.dtype(one.dtype))
+    if _fits(one.shape, array.shape[1:]):  # a row is a whole call, as it is
+        return typed
+    if one.shape[:1] in ((None,), (1,)) and _fits(one.shape[1:], array.shape[1:]):
+        return typed[:, None]
+    raise RefusedError(
+        f"the input {one.name} takes samples of shape {list(one.shape[1:])}, not "
+        f"{list(array.shape[1:])}",
+        "The first axis of each array counts the samples; where the model's own first axis is no "
+        f"count, give all of its axes, {list(one.shape)}, behind it.",
+    )

@@ -34,7 +34,7 @@ def script(source: str, folder: Path, result: Path) -> None:
     """Export TorchScript, which says nothing of its inputs, as it runs on the first sample."""
     model = torch.jit.load(source, map_location="cpu").eval()
     arrays = samples.load(str(folder / "samples.npz"))
-    first = tuple(torch.from_numpy(array[:1]) for array in arrays.values())
+    first = tuple(torch.from_numpy(array[0]) for array in arrays.values())
     names = list(arrays)
     torch.onnx.export(
         model,

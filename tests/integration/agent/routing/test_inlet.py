@@ -12,13 +12,17 @@ from typing import Any
 
 import pytest
 
-from skerry_agent.routing.inlet import MAX_LINE_BYTES, Inlet
+from skerry_agent.reconciling.clock import machine_clock
+from skerry_agent.reconciling.holds import Holds
+from skerry_agent.routing.inlet import MAX_CONNECTIONS, MAX_LINE_BYTES, Inlet
 from skerry_agent.routing.queues import RouteQueues
 from skerry_agent.routing.router import Door, Router
 from skerry_agent.telling.outbox import Entry, Outbox, Rank
 from skerry_agent.unix_http import socket_address
 from skerry_contract.manifest import RunSettings
 from support.waiting import eventually
+
+SCORER = str(Path(__file__).parents[4] / "scorer")
 
 pytestmark = pytest.mark.integration
 
@@ -31,7 +35,8 @@ class Storing:
         self.run_dir.mkdir(parents=True)
         self.queues = RouteQueues(folder / "routes.db")
         self.box = Outbox(folder / "outbox.db", "b1", limit_bytes=10**7)
-        self.inlet = Inlet("cam", self.run_dir, self.door())
+        self.holds = Holds(folder, machine_clock())
+        self.inlet = Inlet("cam", self.run_dir, self.door(), self.holds)
 
     def door(self) -> Door:
         return Router(self.queues, self._put).open("cam.abc", "cam", RunSettings())
@@ -172,10 +177,74 @@ def test_a_closed_inlet_takes_no_more_and_another_can_take_its_place(tmp_path: P
         first.inlet.close()
         eventually(lambda: connection.recv(1) == b"", why="the old connection ends")
 
-    second = Inlet("cam", first.run_dir, first.door())
+    second = Inlet("cam", first.run_dir, first.door(), first.holds)
     with first.connect() as connection:
         connection.sendall(line(2, "b"))
         assert answers(connection, 1) == [{"stored": 2}]
     second.close()
     assert first.stored() == ["a", "b"]
     first.close()
+
+
+def test_a_module_holds_back_updates_beside_its_results(storing: Storing) -> None:
+    program = "from skerry_scorer.updates import *; print(hold_updates('counts', lease_s=60))"
+    release = "from skerry_scorer.updates import *; release_updates()"
+    env = {"SKERRY_RUN_DIR": str(storing.run_dir), "PYTHONPATH": SCORER}
+
+    def run(text: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", text],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    with storing.connect() as connection:
+        connection.sendall(line(1, "a"))
+        assert answers(connection, 1) == [{"stored": 1}]
+        done = run(program)
+        [hold] = storing.holds.current()
+        assert (hold.kind, hold.owner, hold.reason) == ("lock", "cam", "counts")
+        assert done.stdout.strip() == hold.until
+        connection.sendall(line(2, "b"))
+        assert answers(connection, 1) == [{"stored": 2}]
+
+    assert run(release).returncode == 0
+    assert storing.holds.current() == ()
+    storing.holds.say_switching(switching=True)
+    assert "UpdateLockError: cam: the switch to another deployment" in run(program).stderr
+
+
+def test_without_an_agent_there_is_nothing_to_hold_back(tmp_path: Path) -> None:
+    for folder in ({}, {"SKERRY_RUN_DIR": str(tmp_path)}):
+        text = "from skerry_scorer.updates import *; print([hold_updates('x')]); release_updates()"
+        done = subprocess.run(
+            [sys.executable, "-c", text],
+            env={"PYTHONPATH": SCORER, **folder},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        assert done.stdout == "['']\n"
+
+
+def test_one_instance_has_few_connections(storing: Storing) -> None:
+    connections = [storing.connect() for _ in range(MAX_CONNECTIONS + 1)]
+    assert connections[-1].recv(1) == b""
+    connections.pop().close()
+    connections.pop().close()
+    eventually(lambda: _answers_on_a_new_one(storing), why="a place that was left is taken")
+    for connection in connections:
+        connection.close()
+
+
+def _answers_on_a_new_one(storing: Storing) -> bool:
+    with storing.connect() as connection:
+        try:
+            connection.sendall(line(9, "x"))
+            return connection.recv(100) == b'{"stored": 9}\n'
+        except OSError:
+            return False

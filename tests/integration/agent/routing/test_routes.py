@@ -10,6 +10,8 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from skerry_agent.reconciling.clock import machine_clock
+from skerry_agent.reconciling.holds import Holds
 from skerry_agent.routing.inlet import Inlet
 from skerry_agent.routing.queues import RouteQueues
 from skerry_agent.routing.router import Router
@@ -58,7 +60,9 @@ class Device:
 
     def add(self, module: str, run: RunSettings) -> Path:
         path = self.run_dir(module)
-        self._inlets.append(Inlet(module, path, self.router.open(f"{module}.1", module, run)))
+        door = self.router.open(f"{module}.1", module, run)
+        locks = Holds(self.folder, machine_clock())
+        self._inlets.append(Inlet(module, path, door, locks))
         return path
 
     def close(self) -> None:

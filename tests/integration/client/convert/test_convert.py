@@ -47,7 +47,8 @@ def test_scikit_learn_becomes_a_new_version_that_says_the_same(
     assert said["after"]["memory_bytes"] < said["before"]["memory_bytes"]
     made = cloud.models["iris"][1]
     assert [file["path"] for file in made["files"]] == ["models/iris.onnx", "models/labels.txt"]
-    assert made["properties"]["parent"] == "iris:1"
+    assert (made["parent"], made["properties"]["converted-from"]) == ("iris:1", "pickle")
+    assert "parent" not in made["properties"]
     assert (made["framework"], made["tags"]) == ("ONNX", {"site": "lisbon"})
     assert "bubblewrap does not work" not in done.stderr
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from skerry_agent.core.gate import Hold, Moment, describe, describe_wait, is_open, waits
+from skerry_agent.core.gate import Hold, Moment, describe, is_open, waits
 from skerry_contract.manifest import Window
 from skerry_contract.messages import Wait
 
@@ -101,7 +101,7 @@ def test_however_many_hold_it_back_a_report_stays_short() -> None:
     ],
 )
 def test_it_is_said_in_words(wait: Wait, text: str) -> None:
-    assert describe_wait(wait).startswith(text)
+    assert wait.text.startswith(text)
 
 
 def test_a_window_is_said_as_people_say_it() -> None:

@@ -45,7 +45,9 @@ def test_what_ran_goes_on_while_the_next_is_pulled_and_proven(
     ]
 
 
-@pytest.mark.parametrize("ends", ["init raises", "golden fails", "dies", "never ready"])
+@pytest.mark.parametrize(
+    "ends", ["init raises", "golden fails", "dies", "never ready", "unenforced"]
+)
 @pytest.mark.parametrize("update", ["side-by-side", "stop-first"])
 def test_one_bad_module_returns_all_of_them(
     device: MemoryDevice, agent: SteppedAgent, ends: str, update: str

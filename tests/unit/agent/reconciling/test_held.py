@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from skerry_agent.core.world import key_of
-from skerry_contract.errors import ContractError
+from skerry_contract.errors import ConflictError, ContractError
 from skerry_contract.manifest import Window
 from support.memory_device import MemoryDevice, Nature, spec
 from support.stepped_agent import SteppedAgent
@@ -181,3 +181,21 @@ def test_with_a_clock_that_is_behind_no_window_counts_as_open(
 
     device.clock_error = timedelta()
     assert agent.until(agent.is_settled, 60)
+
+
+def test_no_lock_is_taken_once_a_switch_has_begun(
+    device: MemoryDevice, agent: SteppedAgent
+) -> None:
+    slow = spec("a:2", update="stop-first")
+    device.natures[slow.digest] = Nature(init_s=20)
+    agent.want({"a": slow, "b": B1})
+    assert agent.until(lambda: "a" not in device.serving(), 60)
+    with pytest.raises(ConflictError, match="b: the switch to another deployment is under way"):
+        agent.holds.lock("b", "counts coins", 60)
+
+    assert agent.until(agent.is_settled, 60)
+    agent.turn()
+    assert agent.holds.lock("b", "counts coins", 60)
+    agent.holds.unlock("b")
+    agent.holds.unlock("b")
+    assert agent.holds.current() == ()

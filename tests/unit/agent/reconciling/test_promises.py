@@ -24,7 +24,15 @@ SEEDS = 15
 STORY_S = 900
 REST_S = 3000
 NAMES = ("a", "b", "c")
-FAILS = ("init raises", "golden fails", "golden hangs", "dies", "never ready", "refused")
+FAILS = (
+    "init raises",
+    "golden fails",
+    "golden hangs",
+    "dies",
+    "never ready",
+    "refused",
+    "unenforced",
+)
 PROBE = Probe(start_deadline_s=10)
 
 

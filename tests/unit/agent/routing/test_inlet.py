@@ -9,10 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from skerry_agent.routing.inlet import MAX_LINE_BYTES, RETRY_S, take
+from skerry_agent.routing import inlet
+from skerry_agent.routing.inlet import MAX_LINE_BYTES, RETRY_S
+from skerry_agent.routing.router import Store
 from skerry_agent.telling.outbox import Entry, Outbox, Rank
 from skerry_contract import shape
-from skerry_contract.errors import ContractError, NoSpaceError, ScorerError
+from skerry_contract.errors import ConflictError, ContractError, NoSpaceError, ScorerError
 from skerry_contract.messages import MAX_DETAIL_CHARS, Event
 from support.shapes import json_values
 
@@ -28,6 +30,29 @@ class Shelf:
         if self._error is not None:
             raise self._error
         self.entries.extend(entries)
+
+
+class LockBook:
+    """Notes locks in memory; ``error`` makes it refuse them."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.held: dict[str, tuple[str, float]] = {}
+        self._error = error
+
+    def lock(self, module: str, reason: str, lease_s: float) -> str:
+        if self._error is not None:
+            raise self._error
+        self.held[module] = (reason, lease_s)
+        return "2026-01-31T12:10:00Z"
+
+    def unlock(self, module: str) -> None:
+        if self._error is not None:
+            raise self._error
+        self.held.pop(module, None)
+
+
+def take(module: str, data: bytes, store: Store) -> Any:
+    return inlet.take(module, data, store, LockBook())
 
 
 def line(*items: Any, id: int = 7) -> bytes:  # noqa: A002 - it is called so on the wire
@@ -211,3 +236,32 @@ def test_what_is_too_large_for_the_real_outbox_is_refused_and_not_repeated(tmp_p
 
 
 # --- the run folder ---------------------------------------------------------------------------
+
+
+def test_a_lock_is_taken_renewed_and_let_go() -> None:
+    book = LockBook()
+
+    def say(wish: dict[str, Any]) -> Any:
+        return inlet.take("cam", json.dumps({"id": 3, **wish}).encode(), Shelf(), book)
+
+    until = {"locked": 3, "until": "2026-01-31T12:10:00Z"}
+    assert say({"lock": {"reason": "counts", "lease_s": 60}}) == until
+    assert book.held == {"cam": ("counts", 60.0)}
+    assert say({"lock": {}}) == until
+    assert book.held == {"cam": ("", 300.0)}
+    assert say({"unlock": True}) == {"unlocked": 3}
+    assert book.held == {}
+
+
+@pytest.mark.parametrize("wish", [{"lock": 1}, {"lock": {"lease_s": 0}}, {"unlock": "x"}])
+def test_a_lock_of_another_shape_is_refused(wish: dict[str, Any]) -> None:
+    answer = take("cam", json.dumps({"id": 3, **wish}).encode(), Shelf())
+    assert answer["refused"] == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "key"), [(ConflictError("under way"), "refused"), (NoSpaceError("full"), "retry")]
+)
+def test_a_lock_that_is_not_taken_is_said(error: Exception, key: str) -> None:
+    data = json.dumps({"id": 3, "lock": {}}).encode()
+    assert inlet.take("cam", data, Shelf(), LockBook(error))[key] == 3
