@@ -6,7 +6,7 @@ from collections.abc import Iterator, MutableMapping, Sequence
 
 import click
 
-from skerry.session import INTERRUPTED
+from skerry.statuses import INTERRUPTED
 from skerry_contract import __version__
 
 EXIT_STATUSES = """

@@ -1,9 +1,11 @@
 """``docs/sdk.md`` from the classes themselves: ``python -m skerry.sdk_docs > docs/sdk.md``."""
 
+import functools
 import inspect
 import re
 import sys
 from collections.abc import Iterator
+from types import FunctionType
 
 from skerry.conda_dependencies import CondaDependencies
 from skerry.elsewhere import CLASSES, Elsewhere
@@ -49,6 +51,9 @@ DOCUMENTED = (
     EdgeModule,
 )
 
+_SHOWN = (FunctionType, classmethod, staticmethod, property, functools.cached_property)
+"""Kinds of members that have a line of their own; what a class holds besides is in its text."""
+
 
 def document() -> str:
     """Return the whole page."""
@@ -80,8 +85,7 @@ def _home(kind: type) -> str:
 
 def _members(kind: type) -> Iterator[str]:
     for name, member in _own(kind).items():
-        passed_over = name.startswith("_") or inspect.isclass(member)
-        if passed_over or isinstance(member, Elsewhere) or not inspect.getdoc(member):
+        if name.startswith("_") or not isinstance(member, _SHOWN) or not inspect.getdoc(member):
             continue
         call = "" if isinstance(member, property) else _signature(getattr(kind, name))
         first = (inspect.getdoc(member) or "").partition("\n\n")[0].replace("\n", " ")

@@ -12,6 +12,7 @@ import click
 from skerry import login
 from skerry.api import Api
 from skerry.output import Form, Output
+from skerry.statuses import FAILED, UNREACHABLE
 from skerry.transport import Transport
 from skerry_contract.errors import (
     ConflictError,
@@ -23,9 +24,6 @@ from skerry_contract.errors import (
 )
 
 P = ParamSpec("P")
-
-DONE, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
-"""Exit statuses, see the help of ``skerry``."""
 
 
 class Session:

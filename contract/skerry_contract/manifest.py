@@ -185,7 +185,18 @@ class Route:
     when_full: WhenFull = "drop-oldest"
 
 
-Input = FolderInput | TopicInput | CommandInput | TimerInput | RoutedInput
+@dataclass(frozen=True, slots=True)
+class HttpInput:
+    """Requests to the module's ``/score``: each is answered, and its result goes to the stream too.
+
+    Attributes:
+        http: The path whose results are told.
+    """
+
+    http: Literal["/score"]
+
+
+Input = FolderInput | TopicInput | CommandInput | TimerInput | HttpInput | RoutedInput
 """Local input, told apart by the field that only its kind has."""
 
 
@@ -393,7 +404,8 @@ def read(value: Any) -> Manifest:
         ContractError: A field is unknown, missing or wrong; ``path`` leads to it.
     """
     found = shape.read(Manifest, value, strict=True, subject="manifest")
-    for check in (_check_folders, _check_brokers, _check_order, _check_ports, _check_streams):
+    checks = (_check_folders, _check_brokers, _check_requests, _check_order, _check_ports)
+    for check in (*checks, _check_streams):
         check(found)
     return found
 
@@ -423,6 +435,15 @@ def _check_brokers(manifest: Manifest) -> None:
                 raise ContractError(text, (*where, "topic"), subject="manifest")
             if why := _contradiction(given.broker):
                 raise ContractError(why, (*where, "broker"), subject="manifest")
+
+
+def _check_requests(manifest: Manifest) -> None:
+    """Refuse two names for the results of one path."""
+    for module, spec in manifest.modules.items():
+        names = [name for name, given in spec.inputs.items() if isinstance(given, HttpInput)]
+        if len(names) > 1:
+            path = ("modules", module, "inputs", names[1], "http")
+            raise ContractError(f"/score is {names[0]!r} already", path, subject="manifest")
 
 
 def _contradiction(broker: Broker) -> str:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 
 from skerry_scorer.durable import write_durably
+from skerry_scorer.feeding.answered import Answered
 from skerry_scorer.feeding.feeder import Counts, Feeder
 from skerry_scorer.feeding.results import AgentLink, Results, StdoutResults
 from skerry_scorer.forks import keep_private
@@ -30,6 +31,7 @@ from skerry_scorer.serving.exchange import Watch
 from skerry_scorer.serving.routes import Routes
 from skerry_scorer.serving.scoring import Scoring
 from skerry_scorer.settings.host import Limits, Settings
+from skerry_scorer.settings.inputs import HttpInput
 from skerry_scorer.sockets import listen_unix, take_over
 
 log = logging.getLogger(__name__)
@@ -67,12 +69,15 @@ class Host:
         self._worker = Worker(self._loop, limits.run_threads)
         counts = Counts()
         sources = make_sources(settings, self._wake)
-        results = _results(settings)
+        self._results = results = _results(settings)
+        self._answered = _answered(settings, results)
         self._feeder = Feeder(sources, settings.stream, results, self._worker, counts)
         self._metrics = Metrics()
         scoring = Scoring(self._worker, counts, limits)
         self._reception = Reception(limits.max_receiving_bytes)
-        watch = Watch(settings.service, self._metrics, self._reception, printed, tracing)
+        watch = Watch(
+            settings.service, self._metrics, self._reception, self._answered, printed, tracing
+        )
         self._routes = Routes(settings, self._worker, self._feeder, scoring, watch)
         self._servers: list[asyncio.Server] = []
         self._connections: list[Connections] = []
@@ -116,7 +121,11 @@ class Host:
             # Before it counts as ready: whoever sees that may end the host that served before.
             await self._listen_on_port()
         self._routes.begin(scorer)
-        await self._feeder.run(scorer)
+        if self._answered is None:
+            await self._feeder.run(scorer)
+        else:
+            await asyncio.gather(self._feeder.run(scorer), self._answered.run())
+        await self._results.close()
         return DONE
 
     async def _drain(self, served: asyncio.Task[int]) -> int:
@@ -125,7 +134,7 @@ class Host:
         if self._routes.scorer is None:
             return DONE
         self._feeder.stop()
-        parts = {served, *(asyncio.ensure_future(part.drain()) for part in self._connections)}
+        parts = {served, asyncio.ensure_future(self._drain_requests())}
         # Input whose result the agent does not take now stays where it is; run() gets all the time.
         drain_s = self._settings.limits.drain_s
         done, late = await asyncio.wait(parts, timeout=drain_s)
@@ -137,6 +146,11 @@ class Host:
             log.warning("run() has not returned within %g s", drain_s)
             return CUT_SHORT
         return DONE
+
+    async def _drain_requests(self) -> None:
+        await asyncio.gather(*(part.drain() for part in self._connections))
+        if self._answered is not None:
+            self._answered.stop()  # nobody is answered any more: what waits now is all
 
     async def _listen(self) -> None:
         settings = self._settings
@@ -199,6 +213,11 @@ def _check_batches(scorer: Scorer, limits: Limits) -> None:
     if limits.batch_size > 1 and not scorer.takes_batches:
         text = "SKERRY_BATCH_SIZE asks for batches, and the entry script defines no run_batch()"
         raise InitFailedError(text)
+
+
+def _answered(settings: Settings, results: Results) -> Answered | None:
+    wanted = [name for name, told in settings.inputs.items() if isinstance(told, HttpInput)]
+    return Answered(wanted[0], settings.stream, results) if wanted else None
 
 
 def _results(settings: Settings) -> Results:

@@ -1,16 +1,20 @@
 """Input that is no file, and collected data, from a manifest to telemetry, with real parts only."""
 
 import json
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from support.dockerd import Dockerd
 from support.edge import Edge
 from support.mosquitto import Mosquitto
 from support.mqtt import MqttClient
+from support.ports import free_port
+from support.programs import need
 from support.site import Site, processes_of, running_site
 from support.waiting import eventually
 
@@ -49,7 +53,10 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     """A broker on the device, which is not the server's."""
     folder = tmp_path / "own-broker"
     folder.mkdir()
-    made = Mosquitto(folder)
+    program = need("mosquitto_passwd", "mosquitto")
+    known = ["-c", "-b", str(folder / "passwords"), "yard", "of the yard"]
+    subprocess.run([program, *known], check=True, timeout=20)
+    made = Mosquitto(folder, "allow_anonymous false", f"password_file {folder}/passwords")
     made.start()
     yield made
     made.stop()
@@ -60,9 +67,19 @@ def test_messages_lines_and_ticks_become_telemetry_and_data_stays_on_the_device(
 ) -> None:
     device = edge(site, "yard-process", "process")
     device.start()
-    where = {"host": broker.host, "port": broker.port}
-    push(site, device, network="host", raw={"topic": "sensors/+/raw", "broker": where})
-    with MqttClient(broker.port) as sensor:
+    secrets = device.folder / "inputs/.detector/raw"
+    secrets.mkdir(parents=True)
+    (secrets / "password").write_text("of the yard\n")
+    who = {"user": "yard", "password_file": "password"}
+    where = {"host": broker.host, "port": broker.port, **who}
+    raw = {"topic": "sensors/+/raw", "broker": where}
+    port = free_port()
+    env = {"SKERRY_PORT": str(port), "SKERRY_ADDRESS": "127.0.0.1"}
+    push(site, device, network="host", env=env, raw=raw, calls={"http": "/score"})
+    answered = requests.post(f"http://127.0.0.1:{port}/score", b"by a caller", timeout=30)
+    assert answered.json() == "by a caller"
+    eventually(lambda: values(device, "calls") == ["by a caller"], 60, why="the request")
+    with MqttClient(broker.port, username="yard", password="of the yard") as sensor:
         # The session begins with the first connect: what was published before is nobody's.
         sensor.publish("sensors/first/raw", b"first", retain=True)
         eventually(lambda: values(device, "raw"), 60, why=f"the topic; {device.log()}")
@@ -71,7 +88,7 @@ def test_messages_lines_and_ticks_become_telemetry_and_data_stays_on_the_device(
     sent = ["first", *(str(n) for n in range(20))]
     eventually(lambda: len(values(device, "raw")) >= len(sent), 60, why="20 messages")
     assert values(device, "raw") == sent
-    check(device, {*sent, LINE})
+    check(device, {*sent, LINE, "by a caller"})
     device.stop()
     assert not processes_of(device.folder)
 
@@ -118,12 +135,20 @@ def test_results_go_on_to_another_module_and_to_a_broker_and_only_what_is_meant_
     assert not processes_of(device.folder)
 
 
-def push(site: Site, device: Edge, *, network: str = "none", **more: Any) -> None:
+def push(
+    site: Site,
+    device: Edge,
+    *,
+    network: str = "none",
+    env: Mapping[str, str] | None = None,
+    **more: Any,
+) -> None:
     deployment = site.push(
         device.name,
         device.name,
         "yard:1",
         network=network,
+        env=dict(env or {}),
         inputs={"meter": {"command": ["python3", "meter.py"]}, "tick": {"every_s": 5}, **more},
         data={"redact": {"user": "drop"}, "budget_mb": 1},
     )

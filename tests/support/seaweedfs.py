@@ -26,6 +26,8 @@ _SETTINGS = (
     "-volume.max=0",  # as many as the disk has room for
     "-master.volumeSizeLimitMB=256",
     "-master.telemetry=false",
+    "-master.electionTimeout=1s",
+    "-master.heartbeatInterval=100ms",
     "-s3.port.iceberg=0",
     "-s3.port.lance=0",
 )

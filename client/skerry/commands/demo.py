@@ -12,7 +12,8 @@ import click
 from skerry.children import adopt_orphans, interrupted_by
 from skerry.demo.stage import Stage, tell_failure
 from skerry.demo.story import Wish, tell
-from skerry.session import FAILED, INTERRUPTED, Session, with_session
+from skerry.session import Session, with_session
+from skerry.statuses import FAILED, INTERRUPTED
 from skerry_contract.device import RUNTIME_CHOICES
 from skerry_contract.errors import ConflictError, SkerryError
 

@@ -12,7 +12,8 @@ from skerry.commands.arguments import NAME_OR_REFERENCE, REFERENCE
 from skerry.commands.device import failure_text
 from skerry.output import Output, count_text, facts
 from skerry.rollout import follow
-from skerry.session import FAILED, Session, with_session
+from skerry.session import Session, with_session
+from skerry.statuses import FAILED
 from skerry_contract.errors import ManifestError
 from skerry_contract.names import Reference
 

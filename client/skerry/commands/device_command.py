@@ -12,7 +12,8 @@ import click
 from skerry.commands.arguments import DEVICE, NAME, pairs
 from skerry.device_commands import Command, failure_of
 from skerry.output import printable, size_text
-from skerry.session import FAILED, Session, with_session
+from skerry.session import Session, with_session
+from skerry.statuses import FAILED
 from skerry_contract.commands import ARGS, DEADLINE_S, LogLevel
 
 DEADLINE = 60.0

@@ -48,6 +48,7 @@ _CONDA = click.option("--cf", "--conda-file", "conda_file", type=_FILE, help="An
 @_CONDA
 @click.option("--dc", "--deploy-config-file", "target", type=_FILE,
               help="Where to, as a file.  [default: a web service on this machine]")  # fmt: skip
+@click.option("--container", is_flag=True, help="On this machine, but in a container of Docker.")
 @click.option("--overwrite", is_flag=True, help="Take the place of a service of the same name.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until it runs.")
 @click.option("--timeout", type=float, help="Seconds to wait.")
@@ -58,9 +59,14 @@ def deploy(session: Session, /, name: str, **options: Any) -> None:
     The files are those of Azure ML's command line. Without --dc the target is a web service on this
     machine, which needs no Docker and, without registered models, no server.
     """
-    inference = _inference(options)
-    target = options["target"]
-    config = deployment_config.read(target) if target else LocalWebservice.deploy_configuration()
+    inference, target, container = _inference(options), options["target"], options["container"]
+    if target and container:
+        raise click.UsageError('Write "container": true into the file that --dc names.')
+    config = (
+        deployment_config.read(target)
+        if target
+        else LocalWebservice.deploy_configuration(container=container)
+    )
     workspace = _workspace(session, needed=bool(options["models"]))
     models = [*_models(workspace, options["models"]), *options["paths"]]
     overwrite = options["overwrite"]
@@ -93,24 +99,45 @@ def deploy(session: Session, /, name: str, **options: Any) -> None:
 @click.option(
     "--platform", "platforms", multiple=True, help="Repeatable.  [default: this machine's]"
 )
+@click.option(
+    "--il", "--image-label", "image_label", help="With --pull: a further tag for the image."
+)
+@click.option("--pull", is_flag=True, help="Give the image to the Docker of this machine.")
+@click.option(
+    "--output-path", type=click.Path(path_type=Path), help="Folder for the image, as image.tar."
+)
+@click.option(
+    "--df",
+    "--generate-docker-context",
+    "context",
+    is_flag=True,
+    help="With --output-path: a folder for docker build instead.",
+)
 @click.option("--timeout", default=3600.0, show_default=True, help="Seconds to wait.")
 @with_session
 def package(session: Session, /, **options: Any) -> None:
     """Build a module of models and a scorer, and deploy it nowhere."""
+    if options["context"] and (options["pull"] or not options["output_path"]):
+        raise click.UsageError("--generate-docker-context goes with --output-path, not --pull.")
     workspace = _workspace(session, needed=True)
     made = Model.package(
         workspace,  # type: ignore[arg-type] # there is one, for it is needed
         _models(workspace, options["models"]),
         _inference(options),
+        generate_dockerfile=options["context"],
         image_name=options["image_name"],
+        image_label=options["image_label"],
         platforms=options["platforms"],
     )
     made.wait_for_creation(show_output=True, timeout_s=options["timeout"], show=session.output.note)
     built = made.module()
+    about = {
+        "location": made.location,
+        "saved": made.save(options["output_path"]) if options["output_path"] else "",
+        "pulled": made.pull() if options["pull"] else "",
+    }
     session.output.result(
-        {"module": built, "location": made.location},
-        f"{built.name}:{built.version}",
-        facts((("location", made.location),)),
+        {"module": built, **about}, f"{built.name}:{built.version}", facts(about.items())
     )
 
 

@@ -12,7 +12,8 @@ from skerry.answers import BrokerAddress
 from skerry.children import Child, interrupted_by
 from skerry.commands.arguments import DEVICE
 from skerry.server import Server
-from skerry.session import FAILED, Session, with_session
+from skerry.session import Session, with_session
+from skerry.statuses import FAILED
 from skerry_contract.errors import NotFoundError, RuntimeFailedError
 
 

@@ -23,12 +23,14 @@ class FolderBackend:
 
     Args:
         root: The folder.
+        durable: Whether a file is synced before it gets its name, and survives a power cut so.
     """
 
     place = "blobs"
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, durable: bool = True) -> None:
         self._root = root
+        self._durable = durable
         # Who was told that a blob is here can count on it: no sweep is between look and touch.
         self._sweeping = threading.Lock()
         root.mkdir(parents=True, exist_ok=True)
@@ -95,13 +97,15 @@ class FolderBackend:
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fchmod(handle, 0o444)
-            os.fsync(handle)
+            if self._durable:
+                os.fsync(handle)
         finally:
             os.close(handle)
         target.parent.mkdir(parents=True, exist_ok=True)
         path.replace(target)
-        for folder in (target.parent, target.parent.parent):
-            _sync_folder(folder)
+        if self._durable:
+            for folder in (target.parent, target.parent.parent):
+                _sync_folder(folder)
 
     def stored(self) -> Iterator[Stored]:
         """Yield every blob that is here; those that come or go meanwhile may be left out."""

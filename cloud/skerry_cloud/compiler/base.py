@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from skerry_cloud.compiler.bytecode import compile_tree
@@ -33,6 +33,7 @@ _WANTED = (
     "libgomp1",
     "libpython3.11-stdlib",
     "libstdc++6",
+    "python3-distutils",
     "python3.11-minimal",
 )
 # Package management, and what only line editing, terminals, NIS and Berkeley databases need.
@@ -40,7 +41,8 @@ _UNWANTED = (
     "debconf dpkg libacl1 libcom-err2 libdb5.3 libgssapi-krb5-2 libk5crypto3 libkeyutils1 "
     "libkrb5-3 libkrb5support0 libmd0 libncursesw6 libnsl2 libpcre2-8-0 libreadline8 libselinux1 "
     "libtinfo6 libtirpc-common libtirpc3 libzstd1 mawk openssl readline-common tar "
-    "libpython3-stdlib media-types python3 python3-minimal python3-pkg-resources python3.11"
+    "libpython3-stdlib media-types python3 python3-lib2to3 python3-minimal "
+    "python3-pkg-resources python3.11"
 )
 _UNWANTED_EXTENSIONS = ("_curses", "_curses_panel", "_dbm", "nis", "readline")
 _KEPT_ETC = ("etc/debian_version", "etc/host.conf", "etc/mime.types", "etc/os-release")
@@ -61,10 +63,14 @@ FOLDERS = (
 _CERTIFICATES = "usr/share/ca-certificates/"
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 _UNPACK_S = 120.0
+USERS = {
+    "etc/passwd": f"skerry:x:{USER_ID}:{USER_ID}:skerry:/var/azureml-app:/usr/sbin/nologin\n",
+    "etc/group": f"skerry:x:{USER_ID}:\n",
+}
+"""The line for what modules run as, in the files that have it."""
 _TEXTS = {
-    "etc/passwd": f"root:x:0:0:root:/root:/usr/sbin/nologin\n"
-    f"skerry:x:{USER_ID}:{USER_ID}:skerry:/var/azureml-app:/usr/sbin/nologin\n",
-    "etc/group": f"root:x:0:\nskerry:x:{USER_ID}:\n",
+    "etc/passwd": f"root:x:0:0:root:/root:/usr/sbin/nologin\n{USERS['etc/passwd']}",
+    "etc/group": f"root:x:0:\n{USERS['etc/group']}",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 
@@ -139,7 +145,7 @@ def python_packages(platform: Platform, folder: Path) -> dict[str, str]:
         platform: Platform of the base.
         folder: What ``base_layer`` was given.
     """
-    known = _recall(folder / platform.debian / "packages.json")
+    known = _recall(folder / platform.debian / "packages.json", None)
     versions = {package.name: package.version for package in known[1]} if known else {}
     return {
         name: _upstream(versions[debian])
@@ -156,12 +162,12 @@ def _upstream(version: str) -> str:
 def _packages(platform: Platform, home: Path, progress: Progress, *, now: float) -> list[Package]:
     """Return the packages to take: those of today, or the last ones if Debian is away."""
     record = home / "packages.json"
-    known = _recall(record)
+    wanted = [*_WANTED, *(debian for debian, _ in platform.python_packages)]
+    known = _recall(record, wanted)
     if known is not None and 0 <= now - known[0] < MAX_AGE_S:
         return known[1]
     progress("asking Debian for its newest packages")
     try:
-        wanted = [*_WANTED, *(debian for debian, _ in platform.python_packages)]
         planned = Apt(home / "apt", platform).plan(wanted)
     except NetworkError as error:
         if known is None:
@@ -171,14 +177,18 @@ def _packages(platform: Platform, home: Path, progress: Progress, *, now: float)
     unwanted = _UNWANTED.split()
     packages = [package for package in planned if package.name not in unwanted]
     lines = [[package.name, package.version, package.architecture] for package in packages]
-    replace_file(record, json.dumps({"time": now, "packages": lines}).encode())
+    replace_file(record, json.dumps({"time": now, "wanted": wanted, "packages": lines}).encode())
     return packages
 
 
-def _recall(record: Path) -> tuple[float, list[Package]] | None:
+def _recall(record: Path, wanted: Sequence[str] | None) -> tuple[float, list[Package]] | None:
+    """Return what was taken last, and when; long ago, if something else was wanted then."""
     try:
         known = json.loads(record.read_bytes())
-        return float(known["time"]), [Package(*line) for line in known["packages"]]
+        is_same = wanted in (None, known.get("wanted"))
+        return float(known["time"]) if is_same else 0.0, [
+            Package(*line) for line in known["packages"]
+        ]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 

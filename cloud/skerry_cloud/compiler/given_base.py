@@ -3,13 +3,14 @@
 Its layers stay as they are. Which Python it has is seen from its files, not from what it says.
 """
 
+import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from skerry_cloud.blobs import BlobStore
-from skerry_cloud.compiler.base import FOLDERS
+from skerry_cloud.compiler.base import FOLDERS, USER_ID, USERS
 from skerry_cloud.compiler.environment_file import PYTHON
 from skerry_cloud.compiler.flatten import OPAQUE, flatten, inside
 from skerry_cloud.compiler.layers import LayerShelf, LayerWriter
@@ -24,6 +25,7 @@ _FIRST = ("usr/local/bin", "usr/bin")
 _ELF_BYTES = 20
 _LIBC = "libc.so.6"
 _RELEASE = re.compile(rb"stable release version (\d+)\.(\d+)")
+_MAX_USERS_BYTES = 1024 * 1024
 _MAX_LIBC_BYTES = 32 * 1024 * 1024
 PLACES = ("tmp", *FOLDERS.split())
 """Folders that a read-only root must have, for something is mounted or laid there."""
@@ -61,8 +63,9 @@ def given_base(
     _check_libc(tree, image)
     _check_mount_points(tree, image)
     hidden = [place for place in _OURS if _holds_files(tree / place)]
-    layers = (*image.layers, _mount_points(shelf, hidden))
-    if hidden:
+    users = _users(tree)
+    layers = (*image.layers, _mount_points(shelf, hidden, users))
+    if hidden or users:
         tree = flatten(layers, blobs, trees)
     for place in PLACES:
         tree.joinpath(place).mkdir(parents=True, exist_ok=True)
@@ -162,12 +165,31 @@ def _check_mount_points(tree: Path, image: BaseImage) -> None:
             )
 
 
-def _mount_points(shelf: LayerShelf, hidden: Sequence[str]) -> Layer:
-    """Return the layer with the folders that a read-only root must have.
+def _users(tree: Path) -> dict[str, str]:
+    """Return the lists of users and groups, with what modules run as where that has no name yet.
+
+    Programs ask for the name of who they are, and some end where there is none.
+    """
+    added = {}
+    for path, line in USERS.items():
+        file = inside(tree, path)
+        text = ""
+        if file.is_file() and file.stat().st_size <= _MAX_USERS_BYTES:
+            text = file.read_text("utf-8", "surrogateescape")
+        elif file != tree / path or file.exists():
+            continue
+        if not re.search(rf"^[^:\n]*:[^:\n]*:{USER_ID}:", text, re.MULTILINE):
+            added[path] = (text if not text or text.endswith("\n") else f"{text}\n") + line
+    return added
+
+
+def _mount_points(shelf: LayerShelf, hidden: Sequence[str], users: Mapping[str, str]) -> Layer:
+    """Return the layer with the folders that a read-only root must have, and its user's name.
 
     Args:
         shelf: Where layers are remembered.
         hidden: Folders of which nothing of the base may show.
+        users: Files with the name of who modules run as.
     """
 
     def fill(layer: LayerWriter) -> None:
@@ -176,5 +198,9 @@ def _mount_points(shelf: LayerShelf, hidden: Sequence[str]) -> Layer:
             layer.folder(folder)
         for folder in hidden:
             layer.data(f"{folder}/{OPAQUE}", b"")
+        for path, text in users.items():
+            layer.data(path, text.encode("utf-8", "surrogateescape"))
 
-    return shelf.layer("base", "mount points", ["mount points", PLACES, hidden], fill)
+    digest = hashlib.sha256(repr(sorted(users.items())).encode("utf-8", "surrogateescape"))
+    facts = ["mount points", PLACES, hidden, digest.hexdigest()]
+    return shelf.layer("base", "mount points", facts, fill)

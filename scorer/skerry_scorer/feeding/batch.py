@@ -124,6 +124,11 @@ def result_item(stream: str, taken: Taken, result: bytes, ms: float) -> bytes:
 
 
 def _failed(source: Source, taken: Taken, text: str, detail: str = "") -> Outcome:
+    return Outcome(source, taken, failed_item(taken, text, detail), f"{text}\n{detail}".strip())
+
+
+def failed_item(taken: Taken, text: str, detail: str = "") -> bytes:
+    """Return the item that tells that an input has failed, and why."""
     name = spelled(taken.name)
     data = {
         "severity": "error",
@@ -133,8 +138,7 @@ def _failed(source: Source, taken: Taken, text: str, detail: str = "") -> Outcom
         "input": taken.input,
         taken.kind: name,
     }
-    item = _json({"event": "scoring-failed", "data": data})
-    return Outcome(source, taken, item, f"{text}\n{detail}".strip())
+    return _json({"event": "scoring-failed", "data": data})
 
 
 @lru_cache(maxsize=64)

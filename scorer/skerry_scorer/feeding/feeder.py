@@ -107,7 +107,6 @@ class Feeder:
         finally:
             if storing is not None:
                 storing.cancel()
-        await self._results.close()
 
     def _may_read(self) -> bool:
         return self.serving and not self._stopping

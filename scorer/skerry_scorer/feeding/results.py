@@ -66,10 +66,15 @@ class AgentLink:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._last_id = 0
+        self._free = asyncio.Lock()  # inputs and requests have one connection, and take turns
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def store(self, items: list[bytes]) -> str:
         """Return "" once the agent has stored the items, or its words if it never will."""
+        async with self._free:
+            return await self._stored(items)
+
+    async def _stored(self, items: list[bytes]) -> str:
         self._last_id += 1
         number = self._last_id
         line = b'{"id":%d,"items":[%b]}\n' % (number, b",".join(items))

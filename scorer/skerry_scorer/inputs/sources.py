@@ -9,6 +9,7 @@ from skerry_scorer.settings.host import Settings
 from skerry_scorer.settings.inputs import (
     CommandInput,
     FolderInput,
+    HttpInput,
     RoutedInput,
     SettingsError,
     TimerInput,
@@ -29,6 +30,8 @@ def make_sources(settings: Settings, wake: Callable[[], None]) -> dict[str, Sour
     max_bytes = settings.limits.max_body_bytes
     found: dict[str, Source] = {}
     for name, told in settings.inputs.items():
+        if isinstance(told, HttpInput):
+            continue  # these come by themselves
         if isinstance(told, FolderInput):
             found[name] = InputFolder(name, told, max_bytes=max_bytes)
             continue

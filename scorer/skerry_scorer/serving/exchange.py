@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
+from skerry_scorer.feeding.answered import Answered
 from skerry_scorer.http.answers import error_answer
 from skerry_scorer.http.connection import Deliver
 from skerry_scorer.http.cors import cors_headers
@@ -29,6 +30,7 @@ class Watch:
         service: What comes back with every answer.
         metrics: Where to count.
         reception: What is held of requests that are not whole yet.
+        answered: Takes results of ``/score`` to the agent, or None.
         printed: What stands in for standard output, where logs are JSON, or None.
         tracing: What makes spans, or None.
     """
@@ -38,12 +40,14 @@ class Watch:
         service: Service,
         metrics: Metrics,
         reception: Reception,
+        answered: Answered | None = None,
         printed: PrintedLines | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         self.service = service
         self.metrics = metrics
         self.reception = reception
+        self.answered = answered
         self.printed = printed
         self.tracing = tracing
 
@@ -77,6 +81,11 @@ class Exchange:
         return error_answer(431, f"{self._too_long} must not exceed {MAX_ID_CHARS} characters")
 
     @property
+    def request_id(self) -> str:
+        """Id of the request: the client's own, or one that was made up."""
+        return self._ids.get("x-request-id", "")
+
+    @property
     def watched(self) -> bool:
         """Whether ``run()`` is to be called ``inside``."""
         return self._span is not None or self._watch.printed is not None
@@ -84,7 +93,7 @@ class Exchange:
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Have what is logged, printed and traced in this thread belong to the request."""
-        token = REQUEST_ID.set(self._ids.get("x-request-id", ""))
+        token = REQUEST_ID.set(self.request_id)
         try:
             with self._span.inside() if self._span is not None else nullcontext():
                 yield
@@ -126,7 +135,7 @@ class Exchange:
             "ms": round(seconds * 1000, 3),
             "bytes": len(self.request.body),
         }
-        extra = {"request": told, "request_id": self._ids.get("x-request-id", "")}
+        extra = {"request": told, "request_id": self.request_id}
         if self._span is not None:
             extra["trace_id"] = self._span.trace_id
         log.info("%s %s %d", self.request.method, self.request.path, status, extra=extra)

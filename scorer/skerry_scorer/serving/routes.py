@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
+from skerry_scorer.feeding.answered import Answered
 from skerry_scorer.feeding.feeder import Feeder
 from skerry_scorer.http.answers import FAILED_HEADER, error_answer, json_answer, later
 from skerry_scorer.http.connection import Deliver, Pending
@@ -19,12 +20,12 @@ from skerry_scorer.http.wire import Answer, Request
 from skerry_scorer.observing.metrics import CONTENT_TYPE, Present
 from skerry_scorer.open_inference.messages import ModelName
 from skerry_scorer.script import golden
-from skerry_scorer.script.entry import MAX_TEXT_CHARS, RunFailedError, Scorer
+from skerry_scorer.script.entry import MAX_TEXT_CHARS, RunFailedError, Scorer, to_json
 from skerry_scorer.script.golden import Case, GoldenSetError
 from skerry_scorer.script.worker import Worker
 from skerry_scorer.serving.exchange import Exchange, Watch
 from skerry_scorer.serving.inference import PREFIX, OpenInference
-from skerry_scorer.serving.scoring import Scoring, score_request
+from skerry_scorer.serving.scoring import Scoring, failure_text, run_ms, score_request
 from skerry_scorer.serving.swagger import SwaggerError, swagger
 from skerry_scorer.settings.host import Settings
 
@@ -170,7 +171,13 @@ class Routes:
         if exchange.request.method == "OPTIONS" and (scorer is None or not scorer.wants_raw_http):
             empty = Answer(200, b"", "text/html; charset=utf-8")
             return empty.with_headers((FAILED_HEADER, "False"))
-        return self._scoring.score(exchange, score_request, exchange.deliver)
+        answered = self._watch.answered
+        if answered is None:
+            return self._scoring.score(exchange, score_request, exchange.deliver)
+        if answered.full:
+            return later("results of earlier requests wait for the agent to store them")
+        deliver = partial(_tell, exchange, answered)
+        return self._scoring.score(exchange, score_request, deliver)
 
     async def _swagger(self, request: Request) -> Answer:
         if self.scorer is None:
@@ -206,6 +213,20 @@ class Routes:
         except (GoldenSetError, RunFailedError) as error:
             return str(error)
         return "; ".join(golden.compare(case.expect, got, case.tolerance))[:MAX_TEXT_CHARS]
+
+
+def _tell(exchange: Exchange, answered: Answered, answer: Answer) -> None:
+    """Deliver an answer, and have its result stored; a client's own fault is no result."""
+    exchange.deliver(answer)
+    if answer.status >= 500:
+        answered.failed(exchange.request_id, failure_text(answer))
+    elif answer.status < 400:
+        try:
+            result = to_json(json.loads(answer.body))
+        except (ValueError, RecursionError):
+            answered.failed(exchange.request_id, f"{len(answer.body)} bytes that are no JSON")
+        else:
+            answered.scored(exchange.request_id, result, run_ms(answer))
 
 
 class _TaskPending:

@@ -1,6 +1,7 @@
 """Scoring over HTTP: requests wait in a bounded queue for ``run()``, and none waits for ever."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from skerry_scorer.http.answers import FAILED_HEADER, error_answer, later
 from skerry_scorer.http.connection import Deliver
 from skerry_scorer.http.wire import Answer, Request
 from skerry_scorer.script.arguments import InputError, TextArgument, score_input
-from skerry_scorer.script.entry import RunFailedError, Scorer
+from skerry_scorer.script.entry import MAX_TEXT_CHARS, RunFailedError, Scorer
 from skerry_scorer.script.worker import Batch, Worker
 from skerry_scorer.serving.exchange import Exchange
 from skerry_scorer.settings.host import Limits
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_HEADER = "x-skerry-timeout-ms"
 """Header field by which a client shortens the time that it waits."""
+
+TIME_HEADER = "x-ms-run-fn-exec-ms"
+"""Header field that says how long ``run()`` took, in milliseconds."""
 
 Score = Callable[[Scorer, Request], Answer]
 """Makes the answer to a request, in the worker thread; may raise ``InputError`` and
@@ -194,10 +198,24 @@ def _run_batch(jobs: Sequence[Scored]) -> None:
 
 def told(answer: Answer, ms: float) -> Answer:
     """Return an answer of ``run()`` with how long that took, and that it did not fail."""
-    time_taken = ("x-ms-run-fn-exec-ms", f"{ms:.3f}")
+    time_taken = (TIME_HEADER, f"{ms:.3f}")
     if answer.content_type:
         return answer.with_headers((FAILED_HEADER, "False"), time_taken)
     return answer.with_headers(time_taken)  # the script's own response says it, or leaves it out
+
+
+def run_ms(answer: Answer) -> float:
+    """Return how long ``run()`` took for an answer, in milliseconds; 0 if it does not say."""
+    return next((float(value) for name, value in answer.headers if name == TIME_HEADER), 0.0)
+
+
+def failure_text(answer: Answer) -> str:
+    """Return why ``run()`` failed, of an answer that says so; the script's own may say anything."""
+    try:
+        found = json.loads(answer.body)["message"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        found = f"run() answered with status {answer.status}"
+    return str(found)[:MAX_TEXT_CHARS]
 
 
 def failed_answer(error: RunFailedError) -> Answer:

@@ -116,7 +116,12 @@ class RoutedInput:
     form: Form = "text"
 
 
-Input = FolderInput | TopicInput | CommandInput | TimerInput | RoutedInput
+@dataclass(frozen=True)
+class HttpInput:
+    """Requests to ``/score``, whose results go to the agent besides."""
+
+
+Input = FolderInput | TopicInput | CommandInput | TimerInput | HttpInput | RoutedInput
 
 
 def read_inputs(value: Any) -> dict[str, Input]:
@@ -144,12 +149,16 @@ def text(value: Any, where: str) -> str:
 def _input(entry: Any, where: str) -> Input:
     if not isinstance(entry, dict):
         raise SettingsError(f"settings.json: {where}: expected an object")
-    kinds = [kind for kind in ("topic", "command", "every_s", "stream") if kind in entry]
+    kinds = [kind for kind in ("http", "topic", "command", "every_s", "stream") if kind in entry]
     if not kinds:
         folder = Path(text(entry.get("folder"), f"{where}.folder"))
         return FolderInput(folder, text(entry.get("pattern", "*"), f"{where}.pattern"))
     if len(kinds) > 1:
         raise SettingsError(f"settings.json: {where}: expected one of {', '.join(kinds)}")
+    if kinds == ["http"]:
+        if entry["http"] != "/score":
+            raise SettingsError(f"settings.json: {where}.http: expected /score")
+        return HttpInput()
     aside = Path(text(entry.get("aside"), f"{where}.aside"))
     form = _form(entry.get("data", "text"), f"{where}.data")
     if kinds == ["topic"]:

@@ -21,8 +21,10 @@ from support.registry import own_registry
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 LOOKS_BACK = """
-import importlib.util, os, sys
+import getpass, importlib.util, os, sys
 def init():
+    assert getpass.getuser() == "skerry"
+    assert open("/etc/passwd").read().startswith("root:x:0:0:theirs:/:\\nskerry:x:65532:")
     assert os.environ["OF_THE_BASE"] == "kept"
     assert open("/etc/team").read() == "second"
     assert not os.path.exists("/etc/gone")
@@ -69,7 +71,13 @@ def grown(folder: Path) -> Path:
     manifest = json.loads((blobs / listed["digest"].replace(":", "/")).read_bytes())
     config = json.loads((blobs / manifest["config"]["digest"].replace(":", "/")).read_bytes())
     first = tar_of([Entry("etc/team", b"first"), Entry("etc/gone", b"x")])
-    second = tar_of([Entry("etc/team", b"second"), Entry("etc/.wh.gone", b"")])
+    second = tar_of(
+        [
+            Entry("etc/team", b"second"),
+            Entry("etc/.wh.gone", b""),
+            Entry("etc/passwd", b"root:x:0:0:theirs:/:"),
+        ]
+    )
     added: dict[str, bytes] = {}
     for layer in (first, second):
         added[digest_of(layer)] = layer

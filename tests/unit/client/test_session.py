@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from skerry.durable import check_writable
-from skerry.session import FAILED, disk_error, exit_status
+from skerry.session import disk_error, exit_status
+from skerry.statuses import FAILED
 
 
 @pytest.mark.parametrize(

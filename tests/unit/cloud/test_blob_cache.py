@@ -115,6 +115,19 @@ def test_copies_and_their_order_outlive_the_server_and_what_was_half_done_does_n
     assert copy(again, b"aaaa", tmp_path) == b"aaaa"
 
 
+def test_copies_that_a_power_cut_may_have_torn_are_forgotten(tmp_path: Path) -> None:
+    first = Cache(tmp_path / "cache", 100, boot="one")
+    fill(first, b"aaaa")
+    killed = Cache(tmp_path / "cache", 100, boot="one")
+    assert copy(killed, b"aaaa", tmp_path) == b"aaaa"
+    assert Cache(tmp_path / "cache", 100, boot="two").size_bytes == 0
+    second = Cache(tmp_path / "cache", 100, boot="two")
+    fill(second, b"bbbb")
+    second.close()
+    assert Cache(tmp_path / "cache", 100, boot="three").size_bytes == 4
+    assert Cache(tmp_path / "cache", 100, boot="four").size_bytes == 0, "three was not closed"
+
+
 def test_a_copy_that_somebody_removed_is_only_missed(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache", 100)
     fill(cache, b"aaaa")

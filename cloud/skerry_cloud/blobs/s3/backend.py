@@ -96,8 +96,7 @@ class S3Backend:
             return True
         if self._bucket.size(_key(digest)) is None:
             return False
-        noted = self._clock()
-        self._uses.note(digest)
+        noted = self._note(digest)
         # Who deletes looks for notes first, so what is there after a note stays.
         size = self._bucket.size(_key(digest))
         if size is None:
@@ -149,12 +148,12 @@ class S3Backend:
 
     def take(self, path: Path, blob: Blob) -> None:
         """Store a finished file of this disk; the cache may keep it."""
-        # Before, so that nobody deletes it as soon as it is there; and after, for that may be late.
-        self._uses.note(blob.digest)
         hexdigits = blob.digest.removeprefix("sha256:")
+        # Before, so that nobody deletes it as soon as it is there.
+        noted = self._note(blob.digest)
         self._bucket.put_file(_key(blob.digest), path, blob.size, hexdigits)
-        noted = self._clock()
-        self._uses.note(blob.digest)
+        if self._clock() > noted + self._fresh_s:
+            noted = self._note(blob.digest)
         self._remember(blob, noted)
         self._cache.adopt(path, blob)
 
@@ -190,8 +189,9 @@ class S3Backend:
         return self._bucket.answers()
 
     def close(self) -> None:
-        """Let go of the object store."""
+        """Let go of the object store, and keep the copies for good."""
         self._bucket.close()
+        self._cache.close()
 
     def _fetch(self, digest: Digest, path: Path) -> None:
         """Write a verified copy to ``path``, and keep it in the cache if there is room."""
@@ -231,6 +231,12 @@ class S3Backend:
         with self._lock:
             size, until = self._known.get(digest, (0, 0.0))
         return size if until > self._clock() else None
+
+    def _note(self, digest: Digest) -> float:
+        """Note that a blob is used now, and return that time."""
+        noted = self._clock()
+        self._uses.note(digest)
+        return noted
 
     def _forget(self, digest: Digest) -> None:
         with self._lock:

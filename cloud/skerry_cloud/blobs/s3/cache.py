@@ -1,7 +1,8 @@
 """Blobs that lie elsewhere, kept on this disk as long as there is room: the last used longest.
 
-What is in it was verified when it came, and synced, so a name that exists has all of its bytes.
-Losing it costs only time, and what it cannot do is logged and harms nobody.
+What is in it was verified when it came. It is synced only when the cache is closed, for syncing
+each copy would cost more than writing it; so after a power cut all copies are forgotten, and after
+a kill none. Losing them costs only time; what the cache cannot do is logged and harms nobody.
 """
 
 import logging
@@ -17,6 +18,7 @@ from skerry_cloud import space
 from skerry_cloud.blobs.backend import Blob
 from skerry_cloud.blobs.folder import FolderBackend
 from skerry_cloud.blobs.store import BlobStore
+from skerry_cloud.durable import write_durably
 from skerry_contract.errors import SkerryError
 from skerry_contract.names import Digest
 
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 RESERVE_BYTES = 256 * 1024 * 1024
 """What it leaves free on the disk."""
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_SYNCED = "synced"
 
 
 class Cache:
@@ -33,18 +37,26 @@ class Cache:
         folder: Made if it is not there; nothing else may write to it.
         cap_bytes: How much it may hold.
         free: Tells how many bytes the disk has left.
+        boot: Changes whenever this machine starts, as what was not synced may be torn then.
 
     Attributes:
         scratch: A folder on the same disk, emptied whenever a cache is opened.
     """
 
     def __init__(
-        self, folder: Path, cap_bytes: int, free: Callable[[Path], int] = space.free_bytes
+        self,
+        folder: Path,
+        cap_bytes: int,
+        free: Callable[[Path], int] = space.free_bytes,
+        boot: str = "",
     ) -> None:
         self._folder = folder
         self._cap = cap_bytes
         self._free = free
-        self._files = FolderBackend(folder)
+        self._boot = folder / "boot"
+        folder.mkdir(parents=True, exist_ok=True)
+        _forget_torn(folder, self._boot, boot or _BOOT_ID.read_text("ascii"))
+        self._files = FolderBackend(folder, durable=False)
         self._store = BlobStore(folder, self._files)
         self.scratch = folder / "scratch"
         shutil.rmtree(self.scratch, ignore_errors=True)
@@ -108,6 +120,16 @@ class Cache:
         """End what ``fill`` began."""
         self._release(blob)
 
+    def close(self) -> None:
+        """Sync the copies, so that they are there after the next start of this machine, too."""
+        try:
+            for one in self._files.stored():
+                with self._files.open(one.digest) as file:
+                    os.fsync(file.fileno())
+            write_durably(self._boot, _SYNCED.encode())
+        except (OSError, SkerryError) as error:
+            log.warning("the copies of blobs are forgotten when this machine restarts: %s", error)
+
     def drop(self, digest: Digest) -> None:
         """Forget a copy; forgetting what is not here is harmless."""
         with self._lock:
@@ -139,6 +161,14 @@ class Cache:
         if size is not None:
             self._total -= size
             self._files.delete(digest)
+
+
+def _forget_torn(folder: Path, path: Path, boot: str) -> None:
+    """Remove all copies if this machine was started since they were written and not synced."""
+    written = path.read_text("ascii") if path.exists() else ""
+    if written not in (boot, _SYNCED):
+        shutil.rmtree(folder / "sha256", ignore_errors=True)
+    write_durably(path, boot.encode())
 
 
 class Fill:

@@ -19,6 +19,7 @@ from skerry.workspace import Workspace
 from skerry_contract.errors import EnvironmentFileError, InitFailedError, UnauthorizedError
 from support.dockerd import Dockerd
 from support.doubler import Doubler
+from support.skerry_command import Skerry
 from support.waiting import eventually
 
 # The first build of a module fetches and compresses a whole base.
@@ -147,7 +148,7 @@ def test_what_a_container_cannot_have_is_refused(ws: Workspace, config: Inferenc
 
 
 def test_a_package_is_pulled_into_docker(
-    ws: Workspace, dockerd: Dockerd, config: InferenceConfig
+    ws: Workspace, doubler: Doubler, dockerd: Dockerd, config: InferenceConfig, folder: Path
 ) -> None:
     Path("score.py").write_text(SCRIPT.replace('os.environ["SITE"]', '"nowhere"'))
     model = Model(ws, name="weights")
@@ -159,3 +160,17 @@ def test_a_package_is_pulled_into_docker(
     assert shown[0]["Id"] == shown[1]["Id"]
     assert package.serialize()["location"].endswith("/boat-scorer:1")
     dockerd.docker("rmi", name, "skerry/boat-scorer:1")
+
+    Path("conda.yml").write_text("dependencies:\n- six=1.17.0\n")
+    command = Skerry(doubler.skerry.login_file, folder, timeout_s=100, inherits=True)
+    asked = ("-m", "weights:1", "--entry-script", "score.py", "--conda-file", "conda.yml")
+    said = command.ok("model", "package", *asked, "--in", "boat-scorer", "--pull")
+    assert "skerry/boat-scorer:2" in said
+    dockerd.docker("rmi", "skerry/boat-scorer:2")
+    context = ("--generate-docker-context", "--output-path", "context")
+    command.ok("model", "package", *asked, "--in", "boat-scorer", *context)
+    assert Path("context/Dockerfile").is_file()
+    command.ok("model", "deploy", "-n", "boats", *asked, "--container")
+    service = LocalWebservice(ws, "boats")
+    assert ask(dockerd, service)[:3] == ["ahoy", "2", "1.17.0"]
+    assert service.serialize()["image"].startswith("skerry-local:")

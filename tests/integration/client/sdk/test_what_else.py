@@ -18,6 +18,7 @@ from skerry_contract.errors import (
     ScorerError,
 )
 from support.cloud_server import CloudServer
+from support.skerry_command import Skerry
 
 pytestmark = pytest.mark.integration
 
@@ -172,3 +173,19 @@ def test_what_was_not_said_is_asked_for(ws: Workspace) -> None:
         Model.package(ws, [model], InferenceConfig("score.py"), image_label="a b")
     made = Path(ws.write_config(Path.cwd()))
     assert Workspace.from_config(made).get_details() == ws.get_details()
+
+
+def test_the_command_packages_for_elsewhere(ws: Workspace, cloud: CloudServer) -> None:
+    Model.register(ws, "words.json", "words")
+    skerry = Skerry(Path(cloud.ready.login), Path.cwd(), inherits=True)
+    package = ("model", "package", "-m", "words:1", "--entry-script", "score.py")
+
+    said = skerry.ok(*package, "--output-path", "image", "--output", "json")
+    assert (json.loads(said)["saved"], Path("image/image.tar").is_file()) == (
+        "image/image.tar",
+        True,
+    )
+    refused = skerry(*package, "--generate-docker-context")
+    assert (refused.returncode, "--output-path" in refused.stderr) == (2, True)
+    refused = skerry("model", "deploy", "-n", "a", "--entry-script", "score.py", "--container")
+    assert (refused.returncode, "SKERRY" not in refused.stderr) == (1, True)

@@ -45,7 +45,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 PYTHON = Path(sys.executable)
 LOOKS_AROUND = """
-import ctypes, importlib, json, os, ssl, sys
+import ctypes, distutils.spawn, importlib, json, os, ssl, sys
 import PIL.Image, six
 def init():
     [extensions] = [path for path in sys.path if path.endswith("lib-dynload")]
