@@ -6,6 +6,7 @@ sockets and the inlets. Every order may be repeated.
 
 import shutil
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from skerry_agent import host, http_check
 from skerry_agent.core import needs
+from skerry_agent.core.shadow import Tally
 from skerry_agent.core.watch import Seen
 from skerry_agent.core.world import Key
 from skerry_agent.pulling.pull import Puller, named, stored
@@ -37,6 +39,8 @@ from skerry_contract.names import Digest
 HOST_LABEL = "io.skerry.scorer-host"
 """Images that carry it speak over the sockets in the run folder; others only run."""
 _KIND, _SERVING = "kind", "serving"
+_TEE_S, _SCORE_S = 10.0, 300.0
+_TEE_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +270,33 @@ class Executor:
         """
         if self._is_host(key):
             host.prove(self._run_dir(key), key.module, timeout_s=timeout_s)
+
+    def compare(self, key: Key, old: Key, tally: Tally) -> None:
+        """Show a new version some of what the old one scores, until enough was seen.
+
+        Args:
+            key: The new version, ready and with its inputs held back.
+            old: The one that serves.
+            tally: Takes what is found.
+
+        Raises:
+            ProbeError: The new one does not answer.
+        """
+        if not (self._is_host(key) and self._is_host(old)):
+            return
+        ends = time.monotonic() + tally.settings.seconds
+        while not tally.is_full and time.monotonic() < ends:
+            try:
+                sample = host.tee(self._run_dir(old), timeout_s=_TEE_S)
+            except ProbeError:
+                return  # it has ended, or is older than this: nothing more can be compared
+            if sample is None:
+                self._cancel.wait(_TEE_PAUSE_S)
+                if self._cancel.is_set():
+                    return
+                continue
+            new, new_ms = host.score(self._run_dir(key), sample, timeout_s=_SCORE_S)
+            tally.add(sample.result, new, old_ms=sample.ms, new_ms=new_ms)
 
     def serve(self, key: Key) -> None:
         """Release the inputs of an instance.

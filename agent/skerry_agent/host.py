@@ -8,8 +8,9 @@ import http.client
 import os
 import stat
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from skerry_agent.unix_http import UnixConnection
 from skerry_contract import shape
@@ -20,6 +21,7 @@ from skerry_contract.shape import Range, Size, Text
 T = TypeVar("T")
 
 _MAX_BYTES = 1024 * 1024
+_MAX_SAMPLE_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,92 @@ def prove(run_dir: Path, name: str, *, timeout_s: float) -> None:
         remedy="Compare the environment on this device with the one the set was made in.",
         detail=detail[:MAX_DETAIL_CHARS],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Teed:
+    text: bool
+    ms: Annotated[float, Range(0)]
+    result: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An input that an instance has scored.
+
+    Attributes:
+        data: The input.
+        is_text: Whether ``run()`` got it as text.
+        result: What ``run()`` returned.
+        ms: Milliseconds that it took.
+    """
+
+    data: bytes
+    is_text: bool
+    result: Any
+    ms: float
+
+
+def tee(run_dir: Path, *, timeout_s: float) -> Sample | None:
+    """Return an input that an instance has scored since it was asked last, if it did.
+
+    Raises:
+        ProbeError: It does not answer.
+    """
+    answer = _request(run_dir, "POST", "/skerry/tee", b"", {}, timeout_s)
+    if answer.status == HTTPStatus.NO_CONTENT:
+        return None
+    head, _, data = answer.data.partition(b"\n")
+    try:
+        told = shape.parse(_Teed, head, max_bytes=_MAX_BYTES, subject=f"{run_dir.name} tee")
+    except ContractError as error:
+        raise ProbeError(f"POST /skerry/tee in {run_dir.name}: {error}") from error
+    return Sample(data, told.text, told.result, told.ms)
+
+
+def score(run_dir: Path, sample: Sample, *, timeout_s: float) -> tuple[Any, float]:
+    """Have an instance score an input too; return its result and the milliseconds that it took.
+
+    A result that is none, since ``run()`` raised, is the text that says so.
+
+    Raises:
+        ProbeError: It does not answer.
+    """
+    kind = "text/plain; charset=utf-8" if sample.is_text else "application/octet-stream"
+    answer = _request(run_dir, "POST", "/score", sample.data, {"Content-Type": kind}, timeout_s)
+    try:
+        result = shape.load(answer.data, max_bytes=_MAX_BYTES)
+        ms = float(answer.run_ms or 0.0)
+    except (ContractError, ValueError):
+        return f"status {answer.status}: no JSON", 0.0
+    return result if answer.status == HTTPStatus.OK else f"status {answer.status}: {result}", ms
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    data: bytes
+    run_ms: str
+
+
+def _request(
+    run_dir: Path,
+    method: str,
+    path: str,
+    body: bytes,
+    headers: dict[str, str],
+    timeout_s: float,
+) -> _Answer:
+    connection = UnixConnection(run_dir / "host.sock", timeout_s)
+    try:
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        data = response.read(_MAX_SAMPLE_BYTES)
+        return _Answer(response.status, data, response.getheader("x-ms-run-fn-exec-ms", ""))
+    except (OSError, http.client.HTTPException) as error:
+        raise ProbeError(f"{method} {path} in {run_dir.name}: {error}") from error
+    finally:
+        connection.close()
 
 
 def left_failure(run_dir: Path) -> Failure | None:

@@ -271,6 +271,28 @@ class DataPolicy:
     budget_mb: Annotated[int, Range(1, 1_048_576)] = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """How a new version is compared with the one that runs, on the same live input.
+
+    While the old one scores its inputs, some of them are shown to the new one as well; its results
+    are compared and go nowhere. Fields that only the new result has do not count.
+
+    Attributes:
+        inputs: Inputs after which it is decided.
+        seconds: Seconds after which it is decided with fewer; with none at all, the switch is made.
+        agree_percent: How many of a hundred results must agree.
+        tolerance_percent: By how much a number may differ and still agree, of the old one.
+        slower_percent: By how much the median time of ``run()`` may grow; by any, if not said.
+    """
+
+    inputs: Annotated[int, Range(1, 100_000)] = 20
+    seconds: Annotated[int, Range(1, 604_800)] = 300
+    agree_percent: Annotated[int, Range(0, 100)] = 95
+    tolerance_percent: Annotated[int, Range(0, 1000)] = 1
+    slower_percent: Annotated[int, Range(0, 100_000)] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     """How a module runs, whichever image it runs: the part that travels to the device unchanged.
@@ -289,6 +311,8 @@ class RunSettings:
         stream: Name of the stream that results of ``run()`` go to.
         resources: Upper limits.
         probe: How the agent finds out that the module works.
+        shadow: Compare a new version with the old one on live input before the switch; for
+            scorer hosts side by side that have local input.
         after: Modules of the deployment that serve, have failed or have ended before this one is
             started; they stop after it.
         network: ``none``; ``host`` to share the device's network; or the name of a network that is
@@ -309,6 +333,7 @@ class RunSettings:
     stream: Name = "scores"
     resources: Resources = Resources()
     probe: Probe = Probe()
+    shadow: Shadow | None = None
     after: Annotated[tuple[Name, ...], Size(0, 50)] = ()
     network: NetworkName = "none"
     data: DataPolicy | None = None

@@ -85,6 +85,23 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowReport:
+    """How a version compared with the one before it, on the same live input.
+
+    Attributes:
+        inputs: Inputs that both have scored.
+        agreed: How many results agreed.
+        old_ms: Median milliseconds of ``run()`` of the old one.
+        new_ms: The same of the new one.
+    """
+
+    inputs: Count
+    agreed: Count
+    old_ms: Annotated[float, Range(0)]
+    new_ms: Annotated[float, Range(0)]
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleReport:
     """One module as the device sees it.
 
@@ -96,6 +113,7 @@ class ModuleReport:
         restarts: How often it was started again after stopping by itself, since the agent started.
         failure: Why it does not run as it should.
         waits: What it waits for before it is started again, if it does.
+        shadow: How it compared with the version before it, if it was compared.
     """
 
     image: str
@@ -105,6 +123,7 @@ class ModuleReport:
     restarts: Count = 0
     failure: Failure | None = None
     waits: Annotated[str, Text(max_length=200)] = ""
+    shadow: ShadowReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

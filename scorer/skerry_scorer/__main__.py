@@ -1,7 +1,7 @@
 """``python -m skerry_scorer``: serve the entry script that the environment names.
 
 Exit status: 0 stopped, 1 a fault of the host, 2 wrong settings, 3 ``init()`` failed, 4 stopped
-while ``run()`` was under way and did not return in time.
+while ``run()`` was under way and did not return in time, 5 a ``run()`` took longer than it may.
 """
 
 import asyncio

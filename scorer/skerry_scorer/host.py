@@ -6,8 +6,10 @@ than 0.
 """
 
 import asyncio
+import faulthandler
 import json
 import logging
+import os
 import signal
 import socket
 import time
@@ -44,6 +46,9 @@ INIT_FAILED = 3
 """Exit status where the entry script could not be loaded, or its ``init()`` raised."""
 CUT_SHORT = 4
 """Exit status after SIGTERM, where ``run()`` did not return in time."""
+
+HUNG = 5
+"""Exit status where one call of ``run()`` took longer than it may."""
 
 _BACKLOG = 128
 
@@ -121,10 +126,14 @@ class Host:
             # Before it counts as ready: whoever sees that may end the host that served before.
             await self._listen_on_port()
         self._routes.begin(scorer)
-        if self._answered is None:
-            await self._feeder.run(scorer)
-        else:
-            await asyncio.gather(self._feeder.run(scorer), self._answered.run())
+        working = [self._feeder.run(scorer)]
+        if self._answered is not None:
+            working.append(self._answered.run())
+        watching = asyncio.create_task(_end_if_hung(scorer, settings.limits.run_deadline_s))
+        try:
+            await asyncio.gather(*working)
+        finally:
+            watching.cancel()
         await self._results.close()
         return DONE
 
@@ -207,6 +216,16 @@ class Host:
                 self._settings.run_dir / "failure.json",
                 json.dumps(failure, ensure_ascii=False).encode("utf-8", "replace"),
             )
+
+
+async def _end_if_hung(scorer: Scorer, deadline_s: float | None) -> None:
+    """End the process once a ``run()`` takes too long: the note says which input it was."""
+    while deadline_s is not None:
+        if scorer.busy_s > deadline_s:
+            log.error("run() has taken more than %g s: the process is ended", deadline_s)
+            faulthandler.dump_traceback()
+            os._exit(HUNG)
+        await asyncio.sleep(min(1.0, deadline_s / 4))
 
 
 def _check_batches(scorer: Scorer, limits: Limits) -> None:

@@ -132,6 +132,24 @@ def test_an_update_is_good_though_the_cloud_cannot_be_told(site: Site, edge: Mak
         device.stop()
 
 
+def test_a_new_version_is_compared_with_the_old_one_on_live_input(
+    site: Site, edge: MakeEdge
+) -> None:
+    device = committed(edge(site, "twins"))
+    second = push(device, SECOND, shadow={"inputs": 3})
+
+    def compared() -> Any:
+        device.reading(1)
+        report = device.site.device(device.name)["reported"]
+        is_new = report["deployment"] == second and report["phase"] == "committed"
+        return report["modules"]["detector"] if is_new else None
+
+    module = eventually(compared, 120, every_s=0.3, why="the switch")
+    assert module["image"] == SECOND
+    assert (module["shadow"]["inputs"], module["shadow"]["agreed"]) == (3, 3)
+    device.stop()
+
+
 def test_a_person_on_the_device_holds_an_update_back_and_lets_it_go(
     site: Site, edge: MakeEdge
 ) -> None:

@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any
 
 from skerry_agent import host
+from skerry_agent.core.shadow import Tally
 from skerry_agent.core.watch import Seen
 from skerry_agent.core.world import Key
 from skerry_agent.reconciling.clock import Clock
@@ -42,12 +43,14 @@ class Nature:
         init_s: Seconds that ``init()`` takes.
         ends: What becomes of its start: it works, or it fails in one of these ways.
         pull_s: Seconds that its image takes to arrive.
+        ms: Milliseconds that ``run()`` takes; 10 for whatever it is compared with.
     """
 
     init_s: float = 2.0
     ends: str = "works"  # or: init raises, golden fails, golden hangs, dies, never ready,
-    # refused, unenforced
+    # refused, unenforced, disagrees
     pull_s: float = 5.0
+    ms: float = 10.0
 
 
 @dataclass
@@ -85,6 +88,7 @@ class MemoryDevice:
     clock_error: timedelta = timedelta()
     network: bool = True
     full: bool = False
+    has_input: bool = True
     engine: str = "works"  # or: away, refuses, hangs
     held_images: set[Digest] = field(default_factory=set)
     runs: dict[Key, Run] = field(default_factory=dict)
@@ -122,7 +126,15 @@ class MemoryDevice:
 
     def spawn(self, work: Callable[[], None], name: str) -> None:
         """Run a job: pulls take their time, all else none."""
-        delay_s = self._pull_s if name == "blobs" else 0.01 if "look" in name else 0.0
+        delay_s = (
+            self._pull_s
+            if name == "blobs"
+            else 0.01
+            if "look" in name
+            else 3.0
+            if "compare" in name
+            else 0.0
+        )
         if delay_s:
             heapq.heappush(self._waiting, (self.now + delay_s, next(self._numbers), name, work))
         else:
@@ -269,6 +281,15 @@ class MemoryDevice:
         if self._nature(run).ends == "golden fails":
             raise GoldenError(f"{key.module}: 1 of 2 golden cases failed")
         run.proven = True
+
+    def compare(self, key: Key, old: Key, tally: Tally) -> None:
+        run, ran = self.runs.get(key), self.runs.get(old)
+        if run is None or run.is_over or run.hangs:
+            raise ProbeError(f"{key.module} does not answer")
+        nature = self._nature(run)
+        while not tally.is_full and ran is not None and not ran.is_over and self.has_input:
+            new = 2 if nature.ends == "disagrees" else 1
+            tally.add(1, new, old_ms=10.0, new_ms=nature.ms)
 
     def serve(self, key: Key) -> None:
         run = self.runs.get(key)

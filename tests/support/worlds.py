@@ -1,8 +1,10 @@
 """Small worlds for the planner: one module, a few revisions, and what is seen of them."""
 
+from dataclasses import replace
+
 from skerry_agent.core.world import Instance, Key, Life, Modules, World, key_of
 from skerry_contract.desired import ModuleSpec
-from skerry_contract.manifest import Restart, RunSettings, Update
+from skerry_contract.manifest import Restart, RunSettings, Shadow, Update
 from skerry_contract.names import Digest
 
 
@@ -13,11 +15,13 @@ def spec(letter: str, update: Update = "side-by-side", restart: Restart = "alway
 
 A, B, C = spec("a"), spec("b"), spec("c")
 B_STOP_FIRST = spec("b", "stop-first")
+B_SHADOW = replace(B, run=RunSettings(shadow=Shadow()))
 A_NEVER = spec("a", restart="never")
 A_ON_FAILURE = spec("a", restart="on-failure")
 A_ON_UNHEALTHY = spec("a", restart="on-unhealthy")
 STARTING, READY, SERVING = Instance(Life.STARTING), Instance(Life.READY), Instance(Life.SERVING)
 UNREADY = Instance(Life.UNREADY)
+COMPARED = Instance(Life.READY, proven=True, compared=True)
 PROVEN, UNHEALTHY = Instance(Life.READY, proven=True), Instance(Life.UNHEALTHY)
 
 

@@ -7,11 +7,17 @@ from pathlib import Path
 import pytest
 
 from skerry import recipe as recipes
+from skerry.demo.material import templates
 
 TEMPLATES = Path(__file__).parents[2] / "module-templates"
 SCORERS = sorted(path.parent.name for path in TEMPLATES.glob("*/score.py"))
 MADE = {"model", "program"}
 """Folders that a template's own commands make."""
+
+
+def test_each_can_be_started_from() -> None:
+    folders = (path for path in TEMPLATES.iterdir() if path.is_dir() and path.name[0] != ".")
+    assert templates() == sorted(path.name for path in folders)
 
 
 def test_there_is_one_for_every_framework() -> None:

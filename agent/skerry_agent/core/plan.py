@@ -14,7 +14,7 @@ hold for every input and are checked over all states of a small world:
 from collections.abc import Iterator
 
 from skerry_agent.core.order import comes_before
-from skerry_agent.core.steps import Commit, Discard, Prove, Pull, Serve, Start, Step, Stop
+from skerry_agent.core.steps import Commit, Compare, Discard, Prove, Pull, Serve, Start, Step, Stop
 from skerry_agent.core.world import (
     RELEASED,
     Instance,
@@ -183,6 +183,16 @@ class _Stage:
             yield Stop(key)
         elif seen.life is Life.READY and not seen.proven and key not in self._world.resting:
             yield Prove(key)
+        elif seen.life is Life.READY and self._is_to_compare(name, spec, seen):
+            yield Compare(key, key_of(name, self._committed[name]))
+
+    def _is_to_compare(self, name: str, spec: ModuleSpec, seen: Instance) -> bool:
+        """Return whether a new version is still to be compared with one that serves."""
+        old = self._committed.get(name)
+        if spec.run.shadow is None or seen.compared or old is None:
+            return False
+        ran = self._seen(key_of(name, old))
+        return ran is not None and ran.life is Life.SERVING
 
     def _switch(self, name: str, old: ModuleSpec | None, new: ModuleSpec | None) -> Iterator[Step]:
         """Put the new revision in the place of the old one, which ends first."""
@@ -261,7 +271,12 @@ class _Stage:
             return True
         seen = self._seen(key_of(name, spec))
         return seen is not None and (
-            seen.life in RELEASED or (seen.life is Life.READY and seen.proven)
+            seen.life in RELEASED
+            or (
+                seen.life is Life.READY
+                and seen.proven
+                and not self._is_to_compare(name, spec, seen)
+            )
         )
 
     def _serves_another(self, name: str, spec: ModuleSpec) -> bool:

@@ -1,7 +1,7 @@
 """Say in the contract's words where the device is: pure functions over plan and world."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from skerry_agent.core.plan import target_of
 from skerry_agent.core.world import RUNNING, Key, Life, Modules, World, key_of
@@ -13,6 +13,7 @@ from skerry_contract.messages import (
     ModuleReport,
     ModuleState,
     Phase,
+    ShadowReport,
 )
 
 MAX_TOLD = 10
@@ -68,14 +69,28 @@ def state_of(phase: Phase, modules: Mapping[str, ModuleReport]) -> DeviceState:
     return "degraded"
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of revisions, besides what is seen of them.
+
+    Attributes:
+        restarts: How often each was started again.
+        failures: What went wrong with each last.
+        rests: What each waits for before it is started.
+        shadows: How each compared with the one before it.
+    """
+
+    restarts: Mapping[Key, int] = field(default_factory=dict)
+    failures: Mapping[Key, Failure] = field(default_factory=dict)
+    rests: Mapping[Key, str] = field(default_factory=dict)
+    shadows: Mapping[Key, ShadowReport] = field(default_factory=dict)
+
+
 def reports_of(
     desired: Modules,
     committed: Modules,
     world: World,
-    *,
-    restarts: Mapping[Key, int],
-    failures: Mapping[Key, Failure],
-    rests: Mapping[Key, str],
+    known: Known,
 ) -> dict[str, ModuleReport]:
     """Return one report per module: of the instance that serves, or that comes nearest to it."""
     target = target_of(desired, committed, world.bad)
@@ -83,12 +98,19 @@ def reports_of(
     for name in sorted({*target, *committed}):
         spec, state = _chosen(name, committed.get(name), target.get(name), world)
         key = key_of(name, spec)
-        failure = failures.get(key) if state != "serving" else None
+        failure = known.failures.get(key) if state != "serving" else None
         if failure is not None and state in ("pulling", "stopped"):
             state = "failed"
-        waits = rests.get(key, "") if state in ("stopped", "failed") else ""
+        waits = known.rests.get(key, "") if state in ("stopped", "failed") else ""
         reports[name] = ModuleReport(
-            spec.image, spec.digest, spec.revision, state, restarts.get(key, 0), failure, waits
+            spec.image,
+            spec.digest,
+            spec.revision,
+            state,
+            known.restarts.get(key, 0),
+            failure,
+            waits,
+            known.shadows.get(key),
         )
     failing = sum(report.failure is not None for report in reports.values())
     return reports if failing <= MAX_DETAILED else {n: _in_short(r) for n, r in reports.items()}

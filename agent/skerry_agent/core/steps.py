@@ -38,6 +38,14 @@ class Prove:
 
 
 @dataclass(frozen=True, slots=True)
+class Compare:
+    """Show what an instance scores to its successor as well, and compare the results."""
+
+    key: Key
+    old: Key
+
+
+@dataclass(frozen=True, slots=True)
 class Serve:
     """Release the inputs of an instance."""
 
@@ -58,4 +66,4 @@ class Discard:
     digest: Digest
 
 
-Step = Pull | Start | Stop | Prove | Serve | Commit | Discard
+Step = Pull | Start | Stop | Prove | Compare | Serve | Commit | Discard

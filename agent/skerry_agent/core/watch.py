@@ -44,6 +44,7 @@ class Watch:
         unable_since: Monotonic time since which it is not; at first that of ``since``.
         serving: Whether its host has said that inputs are released.
         proven: Whether its golden set has passed.
+        compared: Whether it has been compared with what runs.
         misses: Looks in a row that got no answer.
         next_look: Monotonic time of the next look.
         asked_at: Monotonic time of the last question.
@@ -59,6 +60,7 @@ class Watch:
     unable_since: float = field(init=False)
     serving: bool = False
     proven: bool = False
+    compared: bool = False
     misses: int = 0
     next_look: float = 0.0
     asked_at: float = 0.0
@@ -110,4 +112,4 @@ class Watch:
             return Instance(Life.UNHEALTHY, self.proven)
         if self.serving:
             return Instance(Life.SERVING if self.able else Life.UNREADY, self.proven)
-        return Instance(Life.READY if self.able else Life.STARTING, self.proven)
+        return Instance(Life.READY if self.able else Life.STARTING, self.proven, self.compared)

@@ -44,11 +44,13 @@ class Instance:
     Attributes:
         life: What it does.
         proven: Whether it has passed its golden set since it started.
+        compared: Whether it has been compared with what runs, as far as that was asked for.
         status: Exit status of an exited one; None if nobody knows it.
     """
 
     life: Life
     proven: bool = False
+    compared: bool = False
     status: int | None = None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from skerry_agent import host
+from skerry_agent.core.shadow import Tally
 from skerry_agent.core.watch import Seen
 from skerry_agent.core.world import Key
 from skerry_contract.desired import ModuleSpec
@@ -40,5 +41,7 @@ class Hands(Protocol):
     def stop(self, key: Key, *, kill: bool = False) -> None: ...  # noqa: D102
 
     def prove(self, key: Key, *, timeout_s: float) -> None: ...  # noqa: D102
+
+    def compare(self, key: Key, old: Key, tally: Tally) -> None: ...  # noqa: D102
 
     def serve(self, key: Key) -> None: ...  # noqa: D102

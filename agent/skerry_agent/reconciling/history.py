@@ -14,7 +14,7 @@ from skerry_agent.core.verdict import is_bad
 from skerry_agent.core.world import Key
 from skerry_agent.reconciling.memory import MAX_BAD, Memory
 from skerry_contract.desired import ModuleSpec, write_time
-from skerry_contract.messages import BadRevision, Failure
+from skerry_contract.messages import BadRevision, Failure, ShadowReport
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class History:
         self.restarts: dict[Key, int] = {}
         self.failures: dict[Key, Failure] = {}
         self.rests: dict[Key, str] = {}
+        self.shadows: dict[Key, ShadowReport] = {}
         self.tried: set[Key] = set()
 
     def bad_keys(self) -> frozenset[Key]:
@@ -47,6 +48,7 @@ class History:
         self.failures = {key: said for key, said in self.failures.items() if key in keys}
         self.restarts = {key: said for key, said in self.restarts.items() if key in keys}
         self.rests = {key: said for key, said in self.rests.items() if key in keys}
+        self.shadows = {key: said for key, said in self.shadows.items() if key in keys}
         self.tried &= set(keys)
 
     def failed(

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Callable, Mapping
 
-from skerry_agent.core.steps import Discard, Prove, Pull, Serve, Start, Stop
+from skerry_agent.core.shadow import Tally, describe
+from skerry_agent.core.steps import Compare, Discard, Prove, Pull, Serve, Start, Stop
 from skerry_agent.core.world import Key, Life, Modules, World
 from skerry_agent.reconciling.clock import Clock
 from skerry_agent.reconciling.hands import Hands
 from skerry_agent.reconciling.history import History
 from skerry_agent.reconciling.jobs import Jobs
+from skerry_agent.reconciling.judge import Tell
 from skerry_agent.reconciling.observer import Observer
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.errors import (
@@ -18,7 +20,8 @@ from skerry_contract.errors import (
     SkerryError,
     UnenforcedError,
 )
-from skerry_contract.messages import Failure, failure_of, make_failure
+from skerry_contract.manifest import Shadow
+from skerry_contract.messages import Event, Failure, failure_of, make_failure
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +37,10 @@ SERVE_S = 30.0
 PROVE_SLACK_S = 15.0
 """Seconds beyond the time that a golden set has, before its answer is no longer waited for."""
 
-Order = Pull | Start | Stop | Prove | Serve | Discard
+Order = Pull | Start | Stop | Prove | Compare | Serve | Discard
 """What takes time: every step but to commit."""
+COMPARE_SLACK_S = 320.0
+"""Seconds beyond its time that a comparison may take, for its last input."""
 OnFailed = Callable[[Key, Failure], None]
 """Called in the loop with a revision that has failed, other than by ending."""
 
@@ -49,16 +54,24 @@ class Orders:
         observer: Is told what came of them.
         history: Is told what failed.
         clock: What time it is.
+        tell: Takes events.
     """
 
     def __init__(
-        self, hands: Hands, jobs: Jobs, observer: Observer, history: History, clock: Clock
+        self,
+        hands: Hands,
+        jobs: Jobs,
+        observer: Observer,
+        history: History,
+        clock: Clock,
+        tell: Tell,
     ) -> None:
         self._hands = hands
         self._jobs = jobs
         self._observer = observer
         self._history = history
         self._clock = clock
+        self._tell = tell
         self._pauses = history.pauses
         self.pull_problem: SkerryError | None = None
 
@@ -87,6 +100,8 @@ class Orders:
                 self.stop(key, kill=seen is not None and seen.life is Life.UNHEALTHY)
             case Prove(key):
                 self._prove(key, specs[key], failed)
+            case Compare(key, old):
+                self._compare(key, old, specs[key], failed)
             case Serve(key):
                 self._serve(key, specs[key])
 
@@ -166,6 +181,33 @@ class Orders:
             lambda: self._hands.prove(key, timeout_s=deadline_s),
             done,
             deadline_s=deadline_s + PROVE_SLACK_S,
+        )
+
+    def _compare(self, key: Key, old: Key, spec: ModuleSpec, failed: OnFailed) -> None:
+        watch, tally = self._observer.watch(key), Tally(spec.run.shadow or Shadow())
+
+        def done(error: SkerryError | None) -> None:
+            if error is not None:
+                # Whether it can be asked again is for its probes to say.
+                watch.missed(spec.run.probe, self._clock.monotonic(), error.text)
+                return
+            watch.compared = True
+            told = tally.report()
+            self._history.shadows[key] = told
+            refusal = tally.refusal()
+            if refusal:
+                watch.counted = True
+                detail = "\n".join(tally.differences)
+                failed(key, make_failure(GoldenError.code, f"{key.module}: {refusal}", "", detail))
+            else:
+                self._tell("shadow", Event("info", "OK", describe(told), key.module))
+
+        # Not under the key alone: meanwhile both are looked after.
+        self._jobs.run(
+            ("compare", key),
+            lambda: self._hands.compare(key, old, tally),
+            done,
+            deadline_s=tally.settings.seconds + COMPARE_SLACK_S,
         )
 
     def _serve(self, key: Key, spec: ModuleSpec) -> None:

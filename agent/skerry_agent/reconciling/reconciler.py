@@ -67,7 +67,7 @@ class Reconciler:
         self._clock = clock
         self._history = History(shelf.memory, clock.utc)
         self._observer = Observer(hands, jobs, clock)
-        self._orders = Orders(hands, jobs, self._observer, self._history, clock)
+        self._orders = Orders(hands, jobs, self._observer, self._history, clock, tell)
         self._judge = Judge(hands, self._observer, self._history, jobs, tell)
         self._desired: Desired | None = None
         self.committed = shelf.memory.committed()

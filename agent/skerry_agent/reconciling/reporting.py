@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from skerry_agent.core.plan import held_up
-from skerry_agent.core.report import phase_of, reports_of, told
+from skerry_agent.core.report import Known, phase_of, reports_of, told
 from skerry_agent.reconciling.reconciler import Reconciler
 from skerry_contract.errors import SkerryError
 from skerry_contract.messages import Progress, Reported, failure_of
@@ -33,6 +33,8 @@ def report(reconciler: Reconciler, heading: Heading) -> Reported:
     problem = heading.problem or reconciler.problem
     wanted = desired.modules if desired else None
     phase = "refused" if reconciler.expired else phase_of(wanted, committed.modules, world)
+    up = held_up(reconciler.wanted, committed.modules, world)
+    known = Known(history.restarts, history.failures, history.rests | up, history.shadows)
     return Reported(
         boot=heading.boot,
         ts=heading.ts,
@@ -42,14 +44,7 @@ def report(reconciler: Reconciler, heading: Heading) -> Reported:
         committed=committed.version,
         failure=failure_of(problem) if problem else reconciler.refusal(),
         progress=heading.progress,
-        modules=reports_of(
-            reconciler.wanted,
-            committed.modules,
-            world,
-            restarts=history.restarts,
-            failures=history.failures,
-            rests=history.rests | held_up(reconciler.wanted, committed.modules, world),
-        ),
+        modules=reports_of(reconciler.wanted, committed.modules, world, known),
         bad=told(history.bad),
         waits=reconciler.waits,
     )

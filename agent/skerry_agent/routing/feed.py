@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from skerry_agent.routing.queues import Item, RouteQueues, now
 from skerry_contract import shape
-from skerry_contract.errors import ContractError
+from skerry_contract.errors import ContractError, SkerryError
 
 WINDOW = 64
 """Results that a module may have without having answered."""
@@ -60,8 +60,8 @@ def feed(
                     under_way.difference_update(done)
                     if not data or len(buffer) > _MAX_BUFFER_BYTES:
                         return
-    except (OSError, ContractError):
-        return
+    except (OSError, SkerryError):
+        return  # the module comes again, and so does what it had not answered
     finally:
         os.close(woken)
 

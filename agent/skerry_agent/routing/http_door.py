@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from skerry_agent.routing.feed import line_of
 from skerry_agent.routing.queues import RouteQueues, now
+from skerry_contract.errors import NoSpaceError
 from skerry_contract.names import NAME
 
 METHODS = (b"GET ", b"POST ", b"DELETE ", b"PUT ", b"HEAD ", b"OPTIONS ", b"PATCH ")
@@ -82,6 +83,8 @@ def serve(connection: socket.socket, data: bytes, answer: Callable[[Request], Re
         reply = answer(_read(connection, data))
     except Refused as error:
         reply = Reply(error.status, json.dumps({"text": str(error)}).encode())
+    except NoSpaceError as error:
+        reply = Reply(503, json.dumps({"text": str(error)}).encode(), 1)
     head = f"HTTP/1.1 {reply.status} {_REASONS[reply.status]}\r\nConnection: close\r\n"
     if reply.retry_after_s:
         head += f"Retry-After: {reply.retry_after_s}\r\n"

@@ -20,8 +20,10 @@ def template(name: str) -> Path:
 def templates() -> list[str]:
     """Return the names of all module templates; none where none are installed."""
     places = (_PACKAGE / "templates", _CHECKOUT / "module-templates")
-    found = {one.parent.name for place in places for one in place.glob("*/score.py")}
-    return sorted(found)
+    marks = ("score.py", "Dockerfile")  # one in another language has no score.py
+    return sorted(
+        {one.parent.name for p in places for mark in marks for one in p.glob(f"*/{mark}")}
+    )
 
 
 def manifest(name: str) -> Path:

@@ -39,10 +39,12 @@ class Pace:
     Attributes:
         go_on: Whether another input may be taken; false ends the batch.
         stopping: Whether the host was told to end: then no input is blamed for its end.
+        offer: Told of each input that was scored: what it was, its result and the milliseconds.
     """
 
     go_on: Callable[[], bool]
     stopping: Callable[[], bool]
+    offer: Callable[[str | bytes, bytes, float], None] = lambda _data, _result, _ms: None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def _score(scoring: _Scoring, source: Source, taken: Taken) -> Outcome | None:
     if len(item) > MAX_ITEM_BYTES:
         text = f"the result has {len(item)} bytes, at most {MAX_ITEM_BYTES} fit"
         return _failed(source, taken, text)
+    scoring.pace.offer(data, result, ms)
     return Outcome(source, taken, item)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from skerry_scorer.feeding.batch import Outcome, Pace, score_batch
 from skerry_scorer.feeding.results import Results, store_all
+from skerry_scorer.feeding.tee import Tee
 from skerry_scorer.inputs.folder import spelled
 from skerry_scorer.inputs.source import Source
 from skerry_scorer.script.entry import Scorer
@@ -64,6 +65,7 @@ class Feeder:
         self._settled: deque[tuple[Outcome, str]] = deque()
         self._stopping = False
         self.serving = False
+        self.tee = Tee()
 
     def serve(self) -> None:
         """Begin to read inputs."""
@@ -159,7 +161,7 @@ class Feeder:
             first = False
             return proceed
 
-        pace = Pace(go_on, lambda: self._stopping)
+        pace = Pace(go_on, lambda: self._stopping, self.tee.offer)
         return score_batch(scorer, self._sources, self._stream, pace)
 
     def _settle(self) -> None:

@@ -1,8 +1,9 @@
 """The threads in which the entry script runs: one, unless the script may be called by several.
 
 The event loop stays free, so that status and health are answered while ``init()`` or ``run()``
-computes. Waking a thread costs more than a small ``run()``: so the loop is woken once for all that
-is done by the time that it comes to it.
+computes. Waking a thread costs more than a small ``run()``, and two that want the interpreter at
+once take it from each other at every call of the system: so the loop is woken once for all that is
+done by the time that it comes to it, and hands over what has come only when it has read all of it.
 """
 
 import asyncio
@@ -67,6 +68,8 @@ class Worker:
         self._given: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._done: deque[Job] = deque()
         self._woken = False
+        self._submitted: list[Job] = []
+        self._outstanding = 0
         self._under_way = 0
         self._counting = threading.Lock()
         for i in range(threads):
@@ -76,7 +79,7 @@ class Worker:
     @property
     def waiting(self) -> int:
         """Jobs that have not begun; those that nobody waits for any more count too."""
-        return self._given.qsize()
+        return self._given.qsize() + len(self._submitted)
 
     @property
     def busy(self) -> bool:
@@ -89,8 +92,19 @@ class Worker:
         return self._under_way
 
     def submit(self, job: Job) -> None:
-        """Have a job done; its ``deliver`` is called in the loop once it is."""
-        self._given.put(job)
+        """Have a job done; its ``deliver`` is called in the loop once it is. From the loop only."""
+        self._outstanding += 1
+        if self._outstanding == 1:  # a lone one waits for no others
+            self._given.put(job)
+            return
+        self._submitted.append(job)
+        if len(self._submitted) == 1:
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        for job in self._submitted:
+            self._given.put(job)
+        self._submitted.clear()
 
     async def call(self, function: Callable[[], T]) -> T:
         """Return what ``function`` returns; if cancelled before it begins, it never does."""
@@ -160,6 +174,7 @@ class Worker:
     def _deliver(self) -> None:
         self._woken = False  # before looking: what is done from now on wakes the loop again
         while self._done:
+            self._outstanding -= 1
             self._done.popleft().deliver()
 
 

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[Exchange], Answer | Pending]
 
-_FOR_THE_AGENT = ("/skerry/serve", "/skerry/hold")
+_FOR_THE_AGENT = ("/skerry/serve", "/skerry/hold", "/skerry/tee")
 
 
 class Routes:
@@ -71,6 +71,7 @@ class Routes:
             "/skerry/golden": {"POST": _later_on(self._golden)},
             "/skerry/serve": {"POST": self._serve},
             "/skerry/hold": {"POST": self._hold},
+            "/skerry/tee": {"POST": self._tee},
         }
 
     def begin(self, scorer: Scorer) -> None:
@@ -163,6 +164,12 @@ class Routes:
     def _hold(self, _exchange: Exchange) -> Answer:
         self._feeder.hold()
         return json_answer({"serving": False})
+
+    def _tee(self, _exchange: Exchange) -> Answer:
+        sample = self._feeder.tee.take()
+        if sample is None:
+            return Answer(204, b"", "")
+        return Answer(200, sample.encode(), "application/octet-stream")
 
     # --- /score and what it takes -----------------------------------------------------------
 

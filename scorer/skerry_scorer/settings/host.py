@@ -25,6 +25,8 @@ class Limits:
         max_held_bytes: Bytes of requests that may wait for ``run()``; the first one always may.
         max_receiving_bytes: Bytes of requests that have begun to come and are not whole, together.
         scoring_timeout_ms: How long a request may take, waiting included, in milliseconds.
+        run_deadline_s: Seconds that one call of ``run()`` may take before the process is ended, for
+            nothing else ends a call that hangs; None for no end.
         run_threads: How many calls of ``run()`` may be under way at once.
         batch_size: Most items of one call of ``run_batch()``; 1 does without.
         batch_wait_s: How long the first item of a batch waits for others, in seconds.
@@ -39,6 +41,7 @@ class Limits:
     max_held_bytes: int = 256 * 1024 * 1024
     max_receiving_bytes: int = 256 * 1024 * 1024
     scoring_timeout_ms: int = 3_600_000
+    run_deadline_s: float | None = None
     run_threads: int = 1
     batch_size: int = 1
     batch_wait_s: float = 0.002
@@ -154,6 +157,7 @@ def _limits(env: Mapping[str, str]) -> Limits:
             env, "SKERRY_MAX_RECEIVING_BYTES", default.max_receiving_bytes, 1, 2**40
         ),
         scoring_timeout_ms=_number(env, "SCORING_TIMEOUT_MS", timeout_ms, 1, 10**9),
+        run_deadline_s=_number(env, "SKERRY_RUN_DEADLINE_S", 0, 0, 86_400) or None,
         run_threads=_number(env, "SKERRY_RUN_THREADS", default.run_threads, 1, 64),
         batch_size=_number(env, "SKERRY_BATCH_SIZE", default.batch_size, 1, 10_000),
         batch_wait_s=_number(env, "SKERRY_BATCH_WAIT_MS", 2, 0, 60_000) / 1000,

@@ -205,6 +205,27 @@ def test_an_input_that_hangs_is_set_aside_once_the_host_was_killed_twice(
     eventually(lambda: host.status()["failed"] == 1)
 
 
+def test_without_an_agent_the_host_ends_itself_where_run_hangs(
+    make_host: MakeHost, inputs: Path
+) -> None:
+    host = make_host(
+        "import time\ndef init(): ...\n"
+        "def run(data):\n    while data == 'bad': time.sleep(0.01)\n    return data\n",
+        SKERRY_RUN_DEADLINE_S="1",
+    )
+    put(inputs, "1", "bad", "2")
+    host.settings(inputs={"in": {"folder": str(inputs)}}, results="stdout")
+    for _ in range(2):
+        host.ready().request("POST", "/skerry/serve")
+        assert host.wait() == 5
+    host.ready().request("POST", "/skerry/serve")
+    eventually(lambda: host.log.read_text().count('"result":"2"') == 1)
+    assert (inputs / "failed" / "001.txt").read_text() == "bad"
+    log = host.log.read_text()
+    assert "run() has taken more than 1 s" in log
+    assert 'score.py", line 4 in run' in log
+
+
 def test_a_fork_that_comes_back_from_run_is_no_second_host(
     make_host: MakeHost, listen: Listen, inputs: Path
 ) -> None:

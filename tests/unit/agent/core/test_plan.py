@@ -5,14 +5,16 @@ from dataclasses import replace
 import pytest
 
 from skerry_agent.core.plan import plan, target_of
-from skerry_agent.core.steps import Commit, Discard, Prove, Pull, Serve, Start, Step, Stop
+from skerry_agent.core.steps import Commit, Compare, Discard, Prove, Pull, Serve, Start, Step, Stop
 from skerry_agent.core.world import World, key_of
 from skerry_contract.desired import ModuleSpec
 from support.worlds import (
     A_NEVER,
     A_ON_FAILURE,
     A_ON_UNHEALTHY,
+    B_SHADOW,
     B_STOP_FIRST,
+    COMPARED,
     PROVEN,
     READY,
     SERVING,
@@ -144,6 +146,35 @@ from support.worlds import (
             row((A, B_STOP_FIRST), bad=(B_STOP_FIRST,)),
             [Start(k(A), A)],
             id="stop first: bad, return",
+        ),
+        # shadow comparison
+        pytest.param(
+            B_SHADOW,
+            A,
+            row((A, B_SHADOW), (A, SERVING), (B_SHADOW, PROVEN)),
+            [Compare(k(B_SHADOW), k(A))],
+            id="shadow: compare with what serves",
+        ),
+        pytest.param(
+            B_SHADOW,
+            A,
+            row((A, B_SHADOW), (A, SERVING), (B_SHADOW, COMPARED)),
+            [Stop(k(A))],
+            id="shadow: compared, switch",
+        ),
+        pytest.param(
+            B_SHADOW,
+            A,
+            row((A, B_SHADOW), (A, exited(1)), (B_SHADOW, PROVEN), resting=(A,)),
+            [Stop(k(A))],
+            id="shadow: nothing serves to compare with",
+        ),
+        pytest.param(
+            B_SHADOW,
+            None,
+            row((B_SHADOW,), (B_SHADOW, PROVEN)),
+            [Serve(k(B_SHADOW))],
+            id="shadow: first",
         ),
         # held
         pytest.param(

@@ -7,10 +7,11 @@ from itertools import product
 import pytest
 
 from skerry_agent.core.plan import plan, target_of
-from skerry_agent.core.steps import Commit, Discard, Prove, Pull, Serve, Start, Step, Stop
+from skerry_agent.core.steps import Commit, Compare, Discard, Prove, Pull, Serve, Start, Step, Stop
 from skerry_agent.core.world import RELEASED, Instance, Key, Life, Modules, World, key_of
 from skerry_contract.desired import ModuleSpec
 from support.worlds import (
+    B_SHADOW,
     B_STOP_FIRST,
     PROVEN,
     READY,
@@ -27,7 +28,7 @@ from support.worlds import (
     row,
 )
 
-WANTS = [None, A, B, B_STOP_FIRST]
+WANTS = [None, A, B, B_STOP_FIRST, B_SHADOW]
 LIVES: list[Instance | None] = [
     None,
     STARTING,
@@ -62,6 +63,8 @@ def apply(step: Step, before: World, committed: Modules) -> tuple[World, Modules
             instances.pop(key)
         case Prove(key):
             instances[key] = replace(instances[key], proven=True)
+        case Compare(key, _):
+            instances[key] = replace(instances[key], compared=True)
         case Serve(key):
             instances[key] = replace(instances[key], life=Life.SERVING)
         case Commit(chosen):
@@ -120,7 +123,7 @@ def test_no_step_breaks_a_promise(desired: ModuleSpec | None, committed: ModuleS
                     pass
 
 
-@pytest.mark.parametrize("desired", [B, B_STOP_FIRST, None])
+@pytest.mark.parametrize("desired", [B, B_STOP_FIRST, B_SHADOW, None])
 def test_nothing_that_serves_makes_room_while_the_switch_is_held(
     desired: ModuleSpec | None,
 ) -> None:

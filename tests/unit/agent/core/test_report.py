@@ -2,7 +2,7 @@
 
 import pytest
 
-from skerry_agent.core.report import phase_of, reports_of, state_of, told
+from skerry_agent.core.report import Known, phase_of, reports_of, state_of, told
 from skerry_agent.core.world import Instance, Key, Life, Modules, World, key_of
 from skerry_contract import shape
 from skerry_contract.desired import ModuleSpec
@@ -145,7 +145,7 @@ def test_a_module_is_reported_by_the_instance_that_serves_or_comes_nearest(
     desired: Modules, seen: World, failing: str, image: str, state: ModuleState
 ) -> None:
     failures = {key_of("m", spec(letter)): BROKEN for letter in failing}
-    found = reports_of(desired, NOW_A, seen, restarts={}, failures=failures, rests={})
+    found = reports_of(desired, NOW_A, seen, Known(failures=failures))
     assert list(found) == ["m"]
     assert (found["m"].image, found["m"].state) == (image, state)
     assert (found["m"].failure is None) == (state == "serving" or not failing)
@@ -153,20 +153,18 @@ def test_a_module_is_reported_by_the_instance_that_serves_or_comes_nearest(
 
 def test_restarts_are_those_of_the_instance_that_is_reported() -> None:
     restarts: dict[Key, int] = {key_of("m", A): 4, key_of("m", B): 9}
-    found = reports_of(NOW_B, NOW_A, world((A, SERVING)), restarts=restarts, failures={}, rests={})
+    found = reports_of(NOW_B, NOW_A, world((A, SERVING)), Known(restarts))
     assert found["m"].restarts == 4
 
 
 def test_every_module_of_either_set_is_reported_by_name() -> None:
-    found = reports_of({"z": B}, {"m": A}, World(), restarts={}, failures={}, rests={})
+    found = reports_of({"z": B}, {"m": A}, World(), Known())
     assert {name: one.image for name, one in found.items()} == {"m": "a:1", "z": "b:1"}
     assert list(found) == ["m", "z"]
 
 
 def test_where_one_revision_is_bad_the_others_of_its_set_are_not_reported() -> None:
-    found = reports_of(
-        {"m": B, "n": C}, NOW_A, world((A, SERVING), bad="b"), restarts={}, failures={}, rests={}
-    )
+    found = reports_of({"m": B, "n": C}, NOW_A, world((A, SERVING), bad="b"), Known())
     assert {name: one.image for name, one in found.items()} == {"m": "a:1"}
 
 
@@ -188,7 +186,7 @@ def test_a_report_fits_into_a_payload_however_many_modules_fail() -> None:
     wanted = {f"m{n}": A for n in range(50)}
     failures = {key_of(name, A): failure for name in wanted}
     given = World(frozenset({A.digest}))
-    reports = reports_of(wanted, wanted, given, restarts={}, failures=failures, rests={})
+    reports = reports_of(wanted, wanted, given, Known(failures=failures))
 
     assert all(one.failure and one.failure.text for one in reports.values())
     assert len(shape.dump(Reported("b1", "now", modules=reports))) < MAX_PAYLOAD_BYTES

@@ -8,7 +8,8 @@ import pytest
 from skerry_agent.core.world import Key, key_of
 from skerry_contract.desired import ModuleSpec
 from skerry_contract.errors import ConflictError
-from skerry_contract.manifest import Probe
+from skerry_contract.manifest import Probe, Shadow
+from skerry_contract.messages import ShadowReport
 from support.memory_device import MemoryDevice, Nature, spec
 from support.stepped_agent import SteppedAgent
 
@@ -132,6 +133,61 @@ def test_a_bad_revision_is_tried_again_once_somebody_says_so(
     assert agent.reconciler.clear_bad("b") == 0
     assert agent.reconciler.clear_bad("a") == 1
     assert agent.until(agent.is_settled, 60)
+
+
+SHADOW = Shadow(inputs=20, slower_percent=50)
+
+
+def test_a_version_that_says_the_same_on_live_input_takes_over(
+    device: MemoryDevice, agent: SteppedAgent
+) -> None:
+    newer = spec("a:2", shadow=SHADOW)
+    device.natures[newer.digest] = Nature(ms=14.0)
+    agent.want({"a": newer, "b": B1})
+
+    assert agent.until(agent.is_settled, 60)
+    assert agent.said().modules["a"].shadow == ShadowReport(20, 20, 10.0, 14.0)
+    [text] = [event.text for kind, event in agent.events if kind == "shadow"]
+    assert text == "agreed on 20 of 20 inputs, 14.0 ms against 10.0 ms"
+
+
+@pytest.mark.parametrize(
+    ("nature", "text"),
+    [
+        (Nature(ends="disagrees"), "a: agreed with what runs on 0 of 20 inputs"),
+        (Nature(ms=16.0), "a: took 16.0 ms, and what runs takes 10.0 ms"),
+    ],
+)
+def test_a_version_that_says_something_else_or_is_slow_is_refused(
+    device: MemoryDevice, agent: SteppedAgent, nature: Nature, text: str
+) -> None:
+    newer = spec("a:2", shadow=SHADOW)
+    device.natures[newer.digest] = nature
+    agent.want({"a": newer, "b": spec("b:2")})
+
+    assert agent.until(lambda: agent.said().phase == "refused", 60)
+    assert device.serving() == {"a": "a:1", "b": "b:1"}
+    assert agent.said().bad[0].failure.text == text
+    assert device.log.count("stop a a:1") == 0
+
+
+def test_without_any_input_to_compare_on_the_switch_is_made_and_said(
+    device: MemoryDevice, agent: SteppedAgent
+) -> None:
+    device.has_input = False
+    agent.want({"a": spec("a:2", shadow=SHADOW), "b": B1})
+    assert agent.until(agent.is_settled, 60)
+    assert agent.events[-2][1].text == "no input came to compare it on"
+
+
+def test_what_runs_is_mended_while_it_is_compared(
+    device: MemoryDevice, agent: SteppedAgent
+) -> None:
+    agent.want({"a": spec("a:2", shadow=SHADOW), "b": B1})
+    assert agent.until(lambda: agent.jobs.busy(("compare", key_of("a", agent.wanted["a"]))), 60)
+    device.crash("b")
+    device.hang("a")
+    assert agent.until(agent.is_settled, 120)
 
 
 def test_a_full_disk_is_told_and_tried_again(device: MemoryDevice, agent: SteppedAgent) -> None:
