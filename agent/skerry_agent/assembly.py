@@ -76,7 +76,9 @@ def make_executor(home: Home, take: Store, locks: Locks, meter: DataMeter) -> Ex
         floor_bytes_s=config.download.floor_bytes_s,
         limit_bytes_s=config.download.rate_limit_kib_s * 1024,
     )
-    puller = Puller(make_sources(home, meter), store, platform=platform, pace=pace, meter=meter)
+    sources = make_sources(home, meter)
+    cloud = sources[-1] if config.download.deltas else None
+    puller = Puller(sources, store, platform=platform, pace=pace, meter=meter, cloud=cloud)
     private = (
         home.state,
         home.folder / "token",

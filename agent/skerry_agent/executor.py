@@ -17,7 +17,8 @@ from skerry_agent.core import needs
 from skerry_agent.core.shadow import Tally
 from skerry_agent.core.watch import Seen
 from skerry_agent.core.world import Key
-from skerry_agent.pulling.pull import Puller, named, stored
+from skerry_agent.pulling.layers import named, stored
+from skerry_agent.pulling.pull import Puller
 from skerry_agent.pulling.store import BlobStore
 from skerry_agent.routing.doors import Doors
 from skerry_agent.runtimes import (
@@ -183,7 +184,7 @@ class Executor:
             spec.size,
             on_progress=partial(self._pulls.__setitem__, spec.digest),
             cancel=self._cancel,
-            keep=self._kept(),
+            keep=self._needed.union(self._runtime.prepared()),
         )
         self._runtime.prepare(image, self._store)
 
@@ -194,15 +195,8 @@ class Executor:
             RuntimeFailedError: The runtime does not let it go.
         """
         self._runtime.discard(digest)
-        self._store.trim(self._kept())
-
-    def _kept(self) -> set[Digest]:
-        """Return every blob that must stay: of what runs, ran last, or is wanted."""
-        needed = {*self._runtime.prepared(), *self._needed}
-        kept = set(needed)
-        for digest in needed:
-            kept |= named(self._store, digest)
-        return kept
+        needed = self._needed.union(self._runtime.prepared())
+        self._store.trim(frozenset().union(*(named(self._store, one) for one in needed)))
 
     def start(self, key: Key, spec: ModuleSpec) -> None:
         """Start an instance, with its inputs held back.

@@ -17,6 +17,7 @@ from skerry_cloud.blobs.s3.uses import BlobUses
 from skerry_cloud.broker import TlsFiles
 from skerry_cloud.builds import Builds, Compile
 from skerry_cloud.database import Database
+from skerry_cloud.deltas.service import Deltas
 from skerry_cloud.deployments.choice import host_platform
 from skerry_cloud.deployments.platforms import PlatformWatch
 from skerry_cloud.deployments.service import Deployments, Fleet
@@ -80,6 +81,7 @@ class Parts:
     def start(self) -> None:
         """Begin to work off builds, to publish and to listen to devices."""
         self.services.builds.start()
+        self.services.deltas.start()
         self.services.ingest.start(self._link.publish)
         self.services.publisher.start(self._link)
         self._link.start()
@@ -95,6 +97,7 @@ class Parts:
         self.services.publisher.stop(within_s=within_s)
         self._link.stop()
         self.services.builds.stop(within_s=within_s)
+        self.services.deltas.stop(within_s=within_s)
         self.services.blobs.close()
         self._database.close()
 
@@ -108,6 +111,7 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
         TrustError: The signing key is damaged.
     """
     settings, data = place.settings, place.settings.data
+    options = settings.options
     fleet = Fleet(settings.options.fleet, host_platform())
     database = (
         Database.in_file(data / "skerry.db")
@@ -131,6 +135,7 @@ def assemble(place: Place, compile_with: CompileWith) -> Parts:
         builds=Builds(database, blobs, compile_with(blobs, data / "caches"), sweep, time.time),
         devices=Devices(database, place.messaging.accounts, time.time),
         deployments=deployments,
+        deltas=Deltas(data / "caches" / "deltas", blobs, cap_bytes=options.delta_cache_mb * 2**20),
         commands=Commands(database, director, fleet.id, publisher.announce, blobs, time.time),
         telemetry=Telemetry(database),
         gaps=Gaps(database, time.time),

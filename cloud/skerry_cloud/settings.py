@@ -50,6 +50,7 @@ class Options:
             the path with an endpoint and the host with AWS.
         s3_ca: PEM file of whom to believe, for an endpoint with TLS.
         s3_credentials_file: File with the keys, in the form of ``~/.aws/credentials``.
+        delta_cache_mb: Differences between layers to keep in the data folder, in MiB.
         blob_cache_mb: Copies of a bucket's blobs to keep in the data folder, in MiB.
         tls: Whether API and broker speak TLS.
         telemetry_rows: Telemetry items to keep; the oldest go first.
@@ -76,6 +77,7 @@ class Options:
     s3_addressing: Addressing = "auto"
     s3_ca: _Path = ""
     s3_credentials_file: _Path = ""
+    delta_cache_mb: Annotated[int, Range(0, 10**8)] = 1024
     blob_cache_mb: Annotated[int, Range(0, 10**8)] = 10_240
     tls: bool = False
     telemetry_rows: Annotated[int, Range(1000, 10**9)] = 1_000_000

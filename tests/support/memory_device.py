@@ -78,7 +78,7 @@ class MemoryDevice:
 
     Attributes:
         natures: What the modules of each image do; they work unless it is said here.
-        is_held: Tells whether the switch is held back just now; set by the agent that runs on it.
+        loses_calls: Whether calls that hang never return, also when the engine works again.
     """
 
     natures: dict[Digest, Nature] = field(default_factory=dict)
@@ -90,6 +90,7 @@ class MemoryDevice:
     full: bool = False
     has_input: bool = True
     engine: str = "works"  # or: away, refuses, hangs
+    loses_calls: bool = False
     held_images: set[Digest] = field(default_factory=set)
     runs: dict[Key, Run] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
@@ -119,7 +120,8 @@ class MemoryDevice:
         if self.engine != "hangs":
             late, self._hanging = self._hanging, []
             for work in late:
-                self._work(work)
+                if not self.loses_calls:
+                    self._work(work)
         for run in self.runs.values():
             if not run.is_over and self._dies(run):
                 run.is_over, run.status = True, 3 if self._nature(run).ends == "init raises" else 1

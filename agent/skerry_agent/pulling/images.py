@@ -7,7 +7,7 @@ Source: OCI image specification 1.1, ``manifest.md`` and ``config.md``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from skerry_contract import shape
@@ -159,6 +159,22 @@ def read_manifest(reference: str, data: bytes) -> Parts:
             for layer in manifest.layers
         ),
     )
+
+
+def read_diff_ids(reference: str, config: bytes) -> tuple[Digest, ...]:
+    """Return the digest of each layer when it is not compressed, lowest first.
+
+    Raises:
+        ContractError: It is no config of an image.
+    """
+    subject = f"config of {reference}"
+    found = shape.parse(_Config, config, max_bytes=MAX_CONFIG_BYTES, subject=subject)
+    return tuple(Digest(one) for one in found.rootfs.diff_ids)
+
+
+def with_layers(image: Image, layers: tuple[Blob, ...]) -> Image:
+    """Return an image whose layers are there in another form, compressed or not."""
+    return replace(image, parts=replace(image.parts, layers=layers))
 
 
 def read_image(

@@ -33,9 +33,10 @@ budget used up
 ==========================  ====================================================================
 """
 
+import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from skerry_agent.core.backoff import delay_s
@@ -43,14 +44,16 @@ from skerry_agent.core.pace import Bucket, Floor, Pace
 from skerry_agent.data_meter import DataMeter
 from skerry_agent.pulling import images
 from skerry_agent.pulling.images import Blob, Image
+from skerry_agent.pulling.layers import bases, here, named, present
+from skerry_agent.pulling.offers import WAIT_S, Offer, apply, ask
 from skerry_agent.pulling.partial import PIECE_BYTES, Partial
 from skerry_agent.pulling.registry import OCTETS, Body, RangeRefusedError, Registry
 from skerry_agent.pulling.store import BlobStore
 from skerry_agent.pulling.wire import Limits
 from skerry_contract.errors import (
-    ContractError,
     DigestError,
     NetworkError,
+    NoSpaceError,
     NotFoundError,
     RegistryError,
     SkerryError,
@@ -68,36 +71,12 @@ ADVANCE_BYTES = 256 * 1024
 PATIENCE_S = 30.0
 """Longest ``Retry-After`` that is waited for while a pull goes on."""
 _MOST_PAUSE_S = 8.0
+_MOST_APPLY_S = 24 * 3600.0
+
+log = logging.getLogger(__name__)
 
 OnProgress = Callable[[Progress], None]
 """Called after every piece; it should be quick."""
-
-
-def stored(store: BlobStore, reference: str, digest: Digest, *, platform: str) -> Image | None:
-    """Return an image that is wholly in the store, or None if a blob of it is missing.
-
-    Raises:
-        ContractError: The manifest or config is not what it should be.
-        NameInvalidError: ``reference`` is spelled wrongly.
-    """
-    try:
-        data = store.read(digest, max_bytes=images.MAX_MANIFEST_BYTES)
-        parts = images.read_manifest(reference, data)
-        config = store.read(parts.config.digest, max_bytes=images.MAX_CONFIG_BYTES)
-    except (NotFoundError, DigestError):
-        return None
-    image = images.read_image(reference, digest, parts, config, platform=platform)
-    return None if store.missing(image.blobs) else image
-
-
-def named(store: BlobStore, digest: Digest) -> frozenset[Digest]:
-    """Return the blobs that an image in the store is made of, as far as it is there."""
-    try:
-        data = store.read(digest, max_bytes=images.MAX_MANIFEST_BYTES)
-        parts = images.read_manifest("an image", data)
-    except (NotFoundError, DigestError, ContractError):
-        return frozenset()
-    return frozenset({digest, parts.config.digest, *(layer.digest for layer in parts.layers)})
 
 
 class Puller:
@@ -109,6 +88,7 @@ class Puller:
         platform: What this device runs, such as ``linux/amd64``.
         pace: How fast and how slowly blobs may come.
         meter: Counts what crosses the network, and says when it is too much.
+        cloud: Is asked for differences to what is here; None for whole layers only.
     """
 
     def __init__(
@@ -119,6 +99,7 @@ class Puller:
         platform: str,
         pace: Pace | None = None,
         meter: DataMeter | None = None,
+        cloud: Registry | None = None,
     ) -> None:
         self._sources = list(sources)
         self._store = store
@@ -126,6 +107,7 @@ class Puller:
         self._pace = pace or Pace()
         self._bucket = Bucket(self._pace.limit_bytes_s)
         self._meter = meter
+        self._cloud = cloud
 
     def pull(
         self,
@@ -147,7 +129,8 @@ class Puller:
             size: Length of the manifest in bytes.
             on_progress: Told of every piece.
             cancel: Ends the pull soon after it is set.
-            keep: Blobs that must not go to make room: of whatever runs, or ran last.
+            keep: Images whose blobs must not go to make room, whatever of them is here: those that
+                run, or ran last. Differences are asked for to their layers.
 
         Raises:
             NetworkError: The network failed or was too slow; worth another try later.
@@ -164,7 +147,8 @@ class Puller:
         trip.cancel = cancel or trip.cancel
         trip.on_progress = on_progress
         trip.meter = self._meter
-        trip.keep = {*keep, digest}
+        trip.keep = {digest}.union(*(named(self._store, one) for one in keep))
+        trip.bases = bases(self._store, keep)
         try:
             return self._pull(trip, reference, Blob(digest, size))
         except NetworkError as error:
@@ -177,15 +161,61 @@ class Puller:
         trip.fetch(blob, f"manifests/{digest}", images.MANIFEST_TYPE)
         manifest = self._store.read(digest, max_bytes=images.MAX_MANIFEST_BYTES)
         parts = images.read_manifest(reference, manifest)
-        trip.expect(reference, [parts.config, *parts.layers])
-        # Before the large layers come, it is known whether the image can run here at all.
+        trip.expect(reference, [parts.config])
         trip.fetch(parts.config)
+        # Before the large layers come, it is known whether the image can run here at all.
         config = self._store.read(parts.config.digest, max_bytes=images.MAX_CONFIG_BYTES)
         image = images.read_image(reference, digest, parts, config, platform=self._platform)
-        for layer in parts.layers:
-            trip.fetch(layer)
-        self._store.touch(image.blobs)
-        return image
+        self._fetch_layers(trip, reference, image)
+        whole = present(self._store, image)
+        if whole is None:
+            raise NotFoundError(f"a layer of {reference} was removed while others were fetched")
+        self._store.touch([digest, parts.config.digest])
+        self._store.touch(layer.digest for layer in whole.parts.layers)
+        return whole
+
+    def _fetch_layers(self, trip: "_Trip", reference: str, image: Image) -> None:
+        pairs = list(zip(image.parts.layers, map(Digest, image.diff_ids), strict=True))
+        trip.keep |= {digest for layer, diff_id in pairs for digest in (layer.digest, diff_id)}
+        missing = dict(pair for pair in pairs if here(self._store, *pair) is None)
+        offers = {layer: self._ask(trip, layer) for layer in missing}
+        offered = {layer: offer for layer, offer in offers.items() if offer is not None}
+        trip.count_present(
+            sum({one.digest: one.size for one, _ in pairs if one not in missing}.values())
+        )
+        try:
+            trip.expect_layers(reference, missing, offered)
+        except NoSpaceError:
+            if not offered:
+                raise
+            # A layer that is made here takes more room than one that comes.
+            offered = {}
+            trip.expect_layers(reference, missing, offered)
+        for layer, diff_id in missing.items():
+            offer = offered.get(layer)
+            if offer is None or not self._fetch_delta(trip, offer, layer, diff_id):
+                trip.fetch(layer)
+
+    def _ask(self, trip: "_Trip", layer: Blob) -> Offer | None:
+        if self._cloud is None or self._store.partial_bytes(layer.digest) * 2 > layer.size:
+            return None
+        limits = Limits(time.monotonic() + self._pace.seconds_for(0) + WAIT_S, trip.cancel)
+        return ask(self._cloud, trip.name, layer, trip.bases, limits)
+
+    def _fetch_delta(self, trip: "_Trip", offer: Offer, layer: Blob, diff_id: Digest) -> bool:
+        """Make a layer from a delta; return whether that went well."""
+        limits = Limits(time.monotonic() + _MOST_APPLY_S, trip.cancel)
+        try:
+            trip.fetch_delta(offer, self._cloud)
+            failed = apply(self._store, offer, trip.bases[Digest(offer.base)], diff_id, limits)
+        except (NetworkError, UnauthorizedError, DigestError) as error:
+            failed = error
+        if failed is None:
+            return True
+        log.warning("%s comes whole: %s", layer.digest, failed)
+        trip.count_present(offer.size - layer.size)
+        self._store.make_room(layer.size, trip.keep, layer.digest)
+        return False
 
 
 @dataclass
@@ -199,9 +229,35 @@ class _Trip:
     name: str = ""
     meter: DataMeter | None = None
     keep: set[Digest] = field(default_factory=set)
+    bases: Mapping[Digest, Blob] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
     on_progress: OnProgress = lambda _: None
     progress: Progress = field(default_factory=Progress)
+
+    def count_present(self, size: int) -> None:
+        """Count bytes that need not be fetched; fewer than none if they must be after all."""
+        self._count(total=max(0, size), present=size)
+
+    def expect_layers(
+        self, reference: str, missing: Iterable[Blob], offers: Mapping[Blob, Offer]
+    ) -> None:
+        """Count layers that will be fetched or made, and make sure that they fit."""
+        whole = [layer for layer in missing if layer not in offers]
+        room = max((one.room for one in offers.values()), default=0)
+        room += sum(one.plain_size for one in offers.values())
+        self.keep |= {one.blob.digest for one in offers.values()}
+        needed = sum(max(0, one.size - self.store.partial_bytes(one.digest)) for one in whole)
+        coming = sum(one.size for one in offers.values() if not self.store.has(one.blob.digest))
+        if needed + room:
+            self.store.make_room(needed + room, self.keep, reference)
+            self._check_budget(needed + coming, reference)
+        total = sum(layer.size for layer in (*whole, *offers))
+        self._count(total=total, present=total - needed - coming)
+
+    def fetch_delta(self, offer: Offer, cloud: Registry | None) -> None:
+        """Bring a delta into the store."""
+        if cloud is not None:
+            self._fetch(offer.blob, OCTETS, [(cloud, f"v1/deltas/{offer.digest}")])
 
     def expect(self, reference: str, blobs: Iterable[Blob]) -> None:
         """Count blobs that will be fetched, and make sure that they fit."""
@@ -217,21 +273,25 @@ class _Trip:
 
     def fetch(self, blob: Blob, rest: str = "", accept: str = OCTETS) -> None:
         """Make a blob whole; it is no work if it is here already."""
+        rest = rest or f"blobs/{blob.digest}"
+        self._fetch(blob, accept, [(one, one.path(self.name, rest)) for one in self.sources])
+
+    def _fetch(self, blob: Blob, accept: str, places: list[tuple[Registry, str]]) -> None:
         if self.store.has(blob.digest):
             return
-        rest = rest or f"blobs/{blob.digest}"
         limits = Limits(time.monotonic() + self.pace.seconds_for(blob.size), self.cancel)
         complaints: list[SkerryError] = []
         with self.store.begin(blob.digest, blob.size) as partial:
-            for source in list(self.sources):
-                wanted = _Wanted(blob, source.path(self.name, rest), accept, source, limits)
+            for source, path in places:
+                wanted = _Wanted(blob, path, accept, source, limits)
                 try:
                     self._fetch_from(wanted, partial)
                     partial.commit()
                 except (NetworkError, UnauthorizedError, DigestError) as error:
                     complaints.append(error)
-                    self.sources.remove(source)
-                    self.sources.append(source)
+                    if source in self.sources:
+                        self.sources.remove(source)
+                        self.sources.append(source)
                 else:
                     return
         raise _worst(complaints)

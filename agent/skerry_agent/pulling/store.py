@@ -31,6 +31,8 @@ FLOOR_FREE_BYTES = 256 * 1024 * 1024
 class BlobStore:
     """Blobs below ``root``: ``sha256/<hex>``, and ``partial/<hex>`` for what is not whole yet.
 
+    What is in ``work/`` counts for nothing, and goes when the store is opened.
+
     Args:
         root: Folder of the store; made if it is missing.
         cap_bytes: Bytes that blobs and partial files may take together.
@@ -45,7 +47,9 @@ class BlobStore:
         self._partial = root / "partial"
         self._cap_bytes = cap_bytes
         self._floor_free_bytes = floor_free_bytes
-        for folder in (self._blobs, self._partial):
+        self._work = root / "work"
+        shutil.rmtree(self._work, ignore_errors=True)
+        for folder in (self._blobs, self._partial, self._work):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def has(self, digest: Digest) -> bool:
@@ -114,6 +118,10 @@ class BlobStore:
             OSError: The disk refused.
         """
         durable.move(path, self._path(digest))
+
+    def work_path(self, name: str) -> Path:
+        """Return a path for a file on its way to ``adopt``."""
+        return self._work / name
 
     def touch(self, digests: Iterable[Digest]) -> None:
         """Note that blobs are needed now, so that others go before them."""

@@ -134,7 +134,7 @@ def poll_pauses_s() -> Iterator[float]:
     pause_s = 0.05
     while True:
         yield pause_s
-        pause_s = min(pause_s * 1.5, POLL_S)
+        pause_s = min(pause_s * 1.2, POLL_S)
 
 
 def _steps(api: Api, build: Build, late: Callable[[], bool]) -> Iterator[Build]:

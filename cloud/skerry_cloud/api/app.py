@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from skerry_cloud.api import (
     commands,
+    deltas,
     deployments,
     devices,
     distribution,
@@ -40,6 +41,7 @@ def make_app(services: Services) -> FastAPI:
         deployments,
         telemetry,
         distribution,
+        deltas,
     ):
         app.include_router(routes.router)
     return app

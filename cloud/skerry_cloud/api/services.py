@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from skerry_cloud.blobs import BlobStore
 from skerry_cloud.builds import Builds
 from skerry_cloud.database import Database
+from skerry_cloud.deltas.service import Deltas
 from skerry_cloud.deployments.service import Deployments
 from skerry_cloud.fleet.commands import Commands
 from skerry_cloud.fleet.devices import Devices
@@ -60,6 +61,7 @@ class Services:
     builds: Builds
     devices: Devices
     deployments: Deployments
+    deltas: Deltas
     commands: Commands
     telemetry: Telemetry
     gaps: Gaps

@@ -119,7 +119,7 @@ def try_module(
         make = sandbox_command if how.sandboxed else plain_command
         command, variables = make(request, find_platform(image.platform), parts, how.emulator)
         # Below this server, so that a trial which runs wild does not keep it from ending it.
-        held = ["nice", "-n", "10", "prlimit", "--core=0", f"--data={how.limits.memory_bytes}"]
+        held = ["nice", "-n", "5", "prlimit", "--core=0", f"--data={how.limits.memory_bytes}"]
         deadline = time.monotonic() + how.deadline_s
         with (
             own_group(how.limits.memory_bytes, how.limits.processes) as group,

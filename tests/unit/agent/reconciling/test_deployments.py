@@ -106,10 +106,12 @@ def test_an_engine_that_is_away_is_nobody_s_fault(
     assert agent.until(agent.is_settled, 400)
 
 
+@pytest.mark.parametrize("loses_calls", [False, True])
 @pytest.mark.parametrize("at_s", [0.0, 4.0, 6.0, 7.5, 9.0])
 def test_an_engine_that_hangs_is_waited_for_no_longer_than_its_deadline(
-    device: MemoryDevice, agent: SteppedAgent, at_s: float
+    device: MemoryDevice, agent: SteppedAgent, at_s: float, *, loses_calls: bool
 ) -> None:
+    device.loses_calls = loses_calls
     agent.want({"a": A2, "b": B1})
     agent.run(at_s)
     device.engine = "hangs"

@@ -1,0 +1,142 @@
+"""Make a layer from an older one and a delta: ``python -m skerry_agent.pulling.patch < job.json``.
+
+A process of its own, because what it needs (LZMA, its dictionaries) would otherwise stay in the
+agent's memory for good, and because the delta comes from outside: here it meets a memory limit, and
+nothing but a file that nobody uses yet. What it makes is only kept if it has the digest that the
+image's config promises for the layer.
+
+Exit status 0: done. 1: one line of JSON with ``code`` and ``text`` on standard output.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import resource
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Annotated
+
+from skerry_contract import shape
+from skerry_contract.delta import apply
+from skerry_contract.errors import ContractError, DigestError, NoSpaceError, SkerryError
+from skerry_contract.shape import Range, Text
+
+_MEMORY_BYTES = 96 * 1024 * 1024
+_MAX_JOB_BYTES = 64 * 1024
+_PIECE_BYTES = 64 * 1024
+_PathText = Annotated[str, Text(max_length=4096)]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to make of what.
+
+    Attributes:
+        old: The older layer.
+        gzip: Whether it is compressed.
+        old_size: Bytes of it when it is not; more are not written.
+        scratch: Where it may lie uncompressed meanwhile; the file is gone in the end.
+        delta: The delta.
+        target: Where the new layer goes, uncompressed.
+        digest: What that must hash to.
+        size: Bytes that it must have.
+    """
+
+    old: _PathText
+    gzip: bool
+    old_size: Annotated[int, Range(0)]
+    scratch: _PathText
+    delta: _PathText
+    target: _PathText
+    digest: str
+    size: Annotated[int, Range(1)]
+
+
+def patch(job: Job) -> None:
+    """Make ``job.target``, and sync it.
+
+    Raises:
+        ContractError: The delta is none, or is for another layer.
+        DigestError: What it makes is not what was promised.
+        OSError: The disk refused.
+    """
+    hasher = hashlib.sha256()
+    with _plain(job) as old, Path(job.delta).open("rb") as delta, _target(job) as file:
+
+        def write(data: bytes) -> None:
+            hasher.update(data)
+            file.write(data)
+
+        apply(old, delta, write, size=job.size)
+        found = f"sha256:{hasher.hexdigest()}"
+        if found != job.digest:
+            raise DigestError(f"the delta made {found} instead of {job.digest}")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _target(job: Job) -> Iterator[IO[bytes]]:
+    with Path(job.target).open("wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        yield file
+
+
+@contextmanager
+def _plain(job: Job) -> Iterator[IO[bytes]]:
+    """Open the older layer so that it can be read from any place."""
+    if not job.gzip:
+        with Path(job.old).open("rb") as old:
+            yield old
+        return
+    with Path(job.scratch).open("w+b") as scratch:
+        Path(job.scratch).unlink()
+        left = job.old_size
+        for piece in _inflated(Path(job.old)):
+            left -= len(piece)
+            if left < 0:
+                raise ContractError(f"the older layer has more than {job.old_size} bytes")
+            scratch.write(piece)
+        scratch.flush()
+        yield scratch
+
+
+def _inflated(path: Path) -> Iterator[bytes]:
+    inflater = zlib.decompressobj(31)
+    with path.open("rb") as file:
+        while data := file.read(_PIECE_BYTES):
+            while data:
+                yield inflater.decompress(data, _PIECE_BYTES)
+                data = inflater.unconsumed_tail
+                if inflater.eof:
+                    data, inflater = inflater.unused_data, zlib.decompressobj(31)
+
+
+def main() -> int:
+    """Do the job on standard input and return the exit status."""
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
+    try:
+        job = shape.parse(Job, sys.stdin.buffer.read(_MAX_JOB_BYTES), max_bytes=_MAX_JOB_BYTES)
+        patch(job)
+    except SkerryError as error:
+        return _fail(error.code, error.text)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return _fail(NoSpaceError.code if full else ContractError.code, str(error))
+    except (MemoryError, zlib.error) as error:
+        return _fail(ContractError.code, f"the delta cannot be applied: {error!r}")
+    return 0
+
+
+def _fail(code: str, text: str) -> int:
+    json.dump({"code": code, "text": text}, sys.stdout)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
