@@ -40,11 +40,13 @@ class Pace:
         go_on: Whether another input may be taken; false ends the batch.
         stopping: Whether the host was told to end: then no input is blamed for its end.
         offer: Told of each input that was scored: what it was, its result and the milliseconds.
+        batch_s: Seconds after which a batch takes no further input.
     """
 
     go_on: Callable[[], bool]
     stopping: Callable[[], bool]
     offer: Callable[[str | bytes, bytes, float], None] = lambda _data, _result, _ms: None
+    batch_s: float = BATCH_S
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def score_batch(
     """
     scoring = _Scoring(scorer, stream, pace)
     found: list[Outcome] = []
-    live, size, ends = deque(sources), 0, time.monotonic() + BATCH_S
+    live, size, ends = deque(sources), 0, time.monotonic() + pace.batch_s
     last: Source | None = None
     while live and pace.go_on():
         source = live[0]

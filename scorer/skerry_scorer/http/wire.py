@@ -6,7 +6,8 @@ one length only, CRLF only, no folded lines, no space before a colon. Every part
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 MAX_HEAD_BYTES = 16 * 1024
@@ -56,8 +57,7 @@ class WireError(Exception):
         self.status = status
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """One request, complete.
 
     Attributes:
@@ -72,13 +72,12 @@ class Request:
     method: str
     path: str
     query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     body: bytes = b""
     keep_alive: bool = True
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """One response.
 
     Attributes:
@@ -195,8 +194,7 @@ class RequestReader:
 # --- the head -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Head:
+class _Head(NamedTuple):
     method: str
     path: str
     query: str

@@ -1,7 +1,7 @@
 """One request and its answer: what comes back besides, what is counted, and who is told of it."""
 
 import logging
-import os
+import random
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -147,7 +147,7 @@ def request_ids(headers: Mapping[str, str]) -> tuple[dict[str, str], str]:
     They are those of azureml-inference-server-http 1.5: a request without an id gets one, and
     ``x-ms-request-id`` stands in for ``x-ms-client-request-id`` and the other way round.
     """
-    request_id = headers.get("x-request-id") or os.urandom(16).hex()
+    request_id = headers.get("x-request-id") or f"{random.getrandbits(128):032x}"
     legacy, client = headers.get("x-ms-request-id", ""), headers.get("x-ms-client-request-id", "")
     ids = {
         "x-request-id": request_id,

@@ -44,7 +44,7 @@ def scorer(tmp_path: Path) -> Scorer:
     return Scorer.load(tmp_path, "score.py")
 
 
-ALWAYS = Pace(lambda: True, lambda: False)
+ALWAYS = Pace(lambda: True, lambda: False, batch_s=60.0)
 
 
 def test_sources_take_turns_and_a_failure_stops_nobody(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_only_one_input_at_a_time_is_held_to_be_under_way(tmp_path: Path) -> Non
 def test_a_batch_ends_when_it_may_not_go_on(tmp_path: Path) -> None:
     answers = iter([True, True, False])
     source = Waiting("a", "1", "2", "3")
-    pace = Pace(lambda: next(answers), lambda: False)
+    pace = Pace(lambda: next(answers), lambda: False, batch_s=60.0)
     assert len(score_batch(scorer(tmp_path), [source], "s", pace)) == 2
     assert source.take() is not None
 
