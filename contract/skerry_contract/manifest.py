@@ -430,7 +430,7 @@ def read(value: Any) -> Manifest:
     """
     found = shape.read(Manifest, value, strict=True, subject="manifest")
     checks = (_check_folders, _check_brokers, _check_requests, _check_order, _check_ports)
-    for check in (*checks, _check_streams):
+    for check in (*checks, _check_streams, _check_routes):
         check(found)
     return found
 
@@ -510,6 +510,17 @@ def _check_ports(manifest: Manifest) -> None:
                 path = ("modules", module, "probe", kind, "port")
                 text = f"{asked.port} is out of reach: set network to 'host' for {module}"
                 raise ContractError(text, path, subject="manifest")
+
+
+def _check_routes(manifest: Manifest) -> None:
+    """Refuse files of a module for a broker that the agent publishes to: it does not have them."""
+    for module, spec in manifest.modules.items():
+        for name, route in spec.routes.items():
+            for file in ("password_file", "ca_file", "certificate_file", "key_file"):
+                if getattr(route.broker, file):
+                    path = ("modules", module, "routes", name, "broker", file)
+                    text = "the agent publishes, and reads no files of a module: use password or ca"
+                    raise ContractError(text, path, subject="manifest")
 
 
 def _check_streams(manifest: Manifest) -> None:

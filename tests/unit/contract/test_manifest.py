@@ -198,6 +198,11 @@ def changed(path: str, value: Any) -> dict[str, Any]:
             f"{FACES}.inputs.frames.stream: faces would be fed",
         ),
         (f"{FACES}.routes.site.topic", "a/#", f"{FACES}.routes.site.topic: expected a topic"),
+        (
+            f"{FACES}.routes.site.broker.ca_file",
+            "ca.pem",
+            f"{FACES}.routes.site.broker.ca_file: the",
+        ),
         (f"{FACES}.routes.site.priority", 10, f"{FACES}.routes.site.priority: must be at most 9"),
         (f"{FACES}.upstream", ["a/b"], f"{FACES}.upstream[0]: expected a stream's name"),
         (f"{FACES}.requires", ["ram"], f"{FACES}.requires[0]: expected one of memory, cpu, pids"),
