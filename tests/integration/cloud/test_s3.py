@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from skerry_cloud.blobs import Blob, BlobStore
-from skerry_cloud.blobs.s3.backend import UPLOAD_AGE_S, S3Backend, open_backend
+from skerry_cloud.blobs.s3.backend import UPLOAD_AGE_S, S3Backend
 from skerry_cloud.blobs.s3.bucket import PART_BYTES, Bucket
 from skerry_cloud.blobs.s3.cache import Cache
 from skerry_cloud.blobs.s3.patience import Patience
@@ -28,7 +28,7 @@ from skerry_contract.names import Digest
 from support.cable import Cable
 from support.cloud_server import CloudServer
 from support.postgresql import Postgresql
-from support.seaweedfs import BUCKET, READER, READER_SECRET, SECRET, Seaweedfs, own_seaweedfs
+from support.seaweedfs import BUCKET, SECRET, Seaweedfs, own_seaweedfs
 from support.stores import GRACE_S, address_of, s3_backend
 from support.waiting import eventually
 
@@ -338,82 +338,6 @@ def test_a_full_disk_costs_copies_and_is_told_where_one_is_needed(
     assert done.stdout.splitlines() == ["True", "NO_SPACE True", "NO_SPACE True", "5"]
 
 
-# --- refusals at the start ---------------------------------------------------------------------
-
-REFUSALS: dict[str, tuple[dict[str, str], dict[str, Any], str, str]] = {
-    "no such bucket": ({}, {"bucket": "nowhere"}, "NoSuchBucket", "Make the bucket"),
-    "a wrong secret": (
-        {"AWS_SECRET_ACCESS_KEY": "hunter2"},
-        {},
-        "SignatureDoesNotMatch",
-        "AWS_SECRET_ACCESS_KEY",
-    ),
-    "an unknown key": ({"AWS_ACCESS_KEY_ID": "AKNOBODY"}, {}, "InvalidAccessKeyId", "AWS_ACCESS"),
-    "a key that may only read": (
-        {"AWS_ACCESS_KEY_ID": READER, "AWS_SECRET_ACCESS_KEY": READER_SECRET},
-        {},
-        "AccessDenied",
-        "read, write and delete",
-    ),
-    "half a key": ({"AWS_SECRET_ACCESS_KEY": ""}, {}, "credentials", "AWS_SECRET_ACCESS_KEY"),
-    "no file of keys": ({}, {"credentials_file": "/nowhere/keys"}, "/nowhere/keys", "Correct"),
-    "no file of a CA": ({}, {"ca": "/nowhere/ca.pem"}, "/nowhere/ca.pem", "Correct"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSALS)
-def test_a_server_that_may_not_use_its_bucket_says_why_and_what_helps(
-    case: str, seaweedfs: Seaweedfs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    variables, changes, says, remedy = REFUSALS[case]
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    address = replace(address_of(seaweedfs, seaweedfs.fresh()), **changes)
-    database = Database.in_file(tmp_path / "uses.db")
-    try:
-        with pytest.raises(ObjectStoreError, match=says) as caught:
-            open_backend(
-                address,
-                Cache(tmp_path / "cache", 0),
-                BlobUses(database, time.time),
-                grace_s=GRACE_S,
-            )
-    finally:
-        database.close()
-    assert remedy in caught.value.remedy
-    assert "hunter2" not in f"{caught.value}{caught.value.remedy}"
-
-
-def test_keys_may_stand_in_a_file(
-    seaweedfs: Seaweedfs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in seaweedfs.environment:
-        monkeypatch.delenv(name)
-    keys = tmp_path / "keys"
-    lines = [f"{name.lower()} = {value}" for name, value in seaweedfs.environment.items()]
-    keys.write_text("\n".join(["[default]", *lines, ""]))
-    address = replace(address_of(seaweedfs, seaweedfs.fresh()), credentials_file=str(keys))
-    bucket = Bucket(address)
-    bucket.prepare(Patience())
-    bucket.close()
-
-
-def test_the_command_tells_an_object_store_that_is_away_and_no_secret(
-    seaweedfs: Seaweedfs, tmp_path: Path
-) -> None:
-    command = [sys.executable, "-m", "skerry_cloud", "serve", "--data", str(tmp_path / "data")]
-    where = ["--blobs", "s3://skerry/x", "--s3-endpoint", "http://127.0.0.1:9", "--port", "0"]
-    broker = ["--broker", "mosquitto", "--broker-port", "0"]
-    done = subprocess.run(
-        [*command, *where, *broker], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 1
-    assert "[OBJECT_STORE]" in done.stderr
-    assert "whether the object store runs" in done.stderr
-    assert SECRET not in done.stderr
-    assert seaweedfs.environment["AWS_SECRET_ACCESS_KEY"] == SECRET
-
-
 # --- whole servers -----------------------------------------------------------------------------
 
 
@@ -440,6 +364,27 @@ def test_a_server_outlives_its_object_store_and_says_so(
 
 
 # --- several servers ---------------------------------------------------------------------------
+
+
+def test_what_one_server_stored_another_on_the_same_database_and_bucket_serves(
+    seaweedfs: Seaweedfs, postgresql: Postgresql, tmp_path: Path
+) -> None:
+    storage: dict[str, Any] = {"database": postgresql.fresh(), **seaweedfs.options()}
+    with (
+        CloudServer(tmp_path / "a", **storage) as first,
+        CloudServer(tmp_path / "b", **storage) as second,
+    ):
+        file = first.upload(DATA, "weights.bin")
+        made = second.post("/v1/models", {"name": "face", "files": [file]})
+        assert first.get("/v1/models/face/1") == made
+        assert second.build("cam", models=["face:1"], within_s=30)["state"] == "succeeded"
+        tag = first.ask("GET", "/v2/cam/manifests/1").json()
+        layers = [layer["digest"] for layer in tag["layers"]]
+        assert DIGEST in layers
+        end = {"Range": "bytes=-5"}
+        for server in (first, second):
+            answer = server.ask("GET", f"/v2/cam/blobs/{DIGEST}", headers=end)
+            assert (answer.status_code, answer.content) == (206, DATA[-5:])
 
 
 def test_two_servers_on_one_bucket_do_not_delete_what_the_other_uses(
