@@ -7,7 +7,6 @@ it waits for the network or for a disk that is slow.
 
 import logging
 import platform
-import random
 import shutil
 import sys
 import threading
@@ -27,26 +26,28 @@ from skerry_agent.reconciling.jobs import Jobs
 from skerry_agent.reconciling.reconciler import Reconciler, Shelf
 from skerry_agent.reconciling.reporting import Heading, report
 from skerry_agent.telling.actions import Device, DeviceActions
+from skerry_agent.telling.age_clock import AgeClock
 from skerry_agent.telling.calls import Calls
 from skerry_agent.telling.command_journal import CommandJournal, machine_boot
 from skerry_agent.telling.commander import Commander, Identity, Links
+from skerry_agent.telling.crashes import CrashWatch, catch_faults
 from skerry_agent.telling.health import Metrics, memory_total_bytes
+from skerry_agent.telling.heart import Heart, Organs
 from skerry_agent.telling.inbox import Inbox
 from skerry_agent.telling.log_shipper import LogShipper
 from skerry_agent.telling.modules import LoopModules
 from skerry_agent.telling.outbox import Outbox
+from skerry_agent.telling.prometheus import MetricsPage
 from skerry_agent.telling.teller import Teller, now_text
 from skerry_agent.telling.uplink import Uplink
 from skerry_contract import shape, topics
 from skerry_contract.desired import Desired
 from skerry_contract.envelope import check_fresh, verify
-from skerry_contract.errors import NoSpaceError, SkerryError
+from skerry_contract.errors import ConflictError, NoSpaceError, SkerryError
 from skerry_contract.messages import (
     MAX_TEXT_CHARS,
     Caps,
     Event,
-    Health,
-    OutboxHealth,
     Reported,
     failure_of,
 )
@@ -73,6 +74,7 @@ class Parts:
         shelf: What must not be forgotten.
         executor: Carries orders out.
         outbox: What the device has to tell.
+        clock: By which its age is told.
         uplink: The connection to the broker.
         teller: Stores what there is to tell.
         inbox: Desired documents that come in.
@@ -85,6 +87,7 @@ class Parts:
     shelf: Shelf
     executor: Executor
     outbox: Outbox
+    clock: AgeClock
     uplink: Uplink
     teller: Teller
     inbox: Inbox
@@ -111,24 +114,29 @@ class Agent:
         )
         self._calls = Calls(self._woken.set)
         self._commander = self._make_commander()
+        self._heart = self._make_heart()
+        self._crashes = CrashWatch(parts.home.state)
         self.restarts = False
         self._refusal: SkerryError | None = None
         self._full: NoSpaceError | None = None
         self._said: Reported | None = None
         self._said_at = 0.0
-        self._next_health = 0.0
         self._said_caps = False
         self._status = b""
 
     def run(self) -> None:
         """Work until ``stop`` or ``restart`` is called; then end in good order."""
         self._remember()
+        self._tell_crash()
         self._uplink.start()
+        page = self._open_page()
         while not self._stopping.is_set():
             launcher.alive()
             self._turn()
             self._woken.wait(self._pause_s(time.monotonic()))
             self._woken.clear()
+        if page is not None:
+            page.close()
         self._end()
 
     def stop(self) -> None:
@@ -140,6 +148,23 @@ class Agent:
         """Make ``run`` return soon, with ``restarts`` set and the modules left running."""
         self.restarts = True
         self.stop()
+
+    def _make_heart(self) -> Heart:
+        parts = self._parts
+        organs = Organs(
+            self._metrics, parts.outbox, parts.clock, parts.meter, parts.executor, parts.uplink
+        )
+        return Heart(parts.boot, parts.home.config.heartbeat_s, organs, now_text, self._jobs)
+
+    def _open_page(self) -> MetricsPage | None:
+        port = self._parts.home.config.metrics_port
+        if not port:
+            return None
+        try:
+            return MetricsPage(port, lambda: self._heart.page(self._uplink.state))
+        except ConflictError as error:
+            log.warning("%s", error)
+            return None
 
     def _make_commander(self) -> Commander:
         parts = self._parts
@@ -155,7 +180,7 @@ class Agent:
         self._jobs.collect()
         self._calls.answer()
         before, self._full = self._full, None
-        for work in (self._take_desired, self._reconcile, self._command):
+        for work in (self._take_desired, self._reconcile, self._command, self._beat):
             try:
                 work()
             except NoSpaceError as error:
@@ -164,13 +189,13 @@ class Agent:
         if self._full is not None and str(self._full) != str(before):
             log.warning("%s", self._full)
         self._report()
-        self._beat(time.monotonic())
 
     def _reconcile(self) -> None:
         self._reconciler.round(time.monotonic())
 
     def _command(self) -> None:
         self._commander.turn(time.monotonic())
+        self._metrics.commands_refused = self._commander.refused
 
     def _end(self) -> None:
         self._calls.close()
@@ -181,6 +206,8 @@ class Agent:
             self._uplink.set_state("disconnected")
         self._uplink.stop()
         self._parts.outbox.close()
+        self._parts.clock.save()
+        self._crashes.end()
         self._parts.meter.close()
         launcher.done()
 
@@ -237,8 +264,18 @@ class Agent:
 
     # --- telling ------------------------------------------------------------------------------
 
+    def _tell_crash(self) -> None:
+        """Tell how the run before has ended, if that was no good end."""
+        event = self._crashes.begin()
+        self._faults = catch_faults(self._parts.home.state)
+        if event is not None:
+            log.warning("%s", event.text)
+            self._metrics.crashed()
+            self._parts.teller.event("agent-crashed", event)
+
     def _tell(self, kind: str, event: Event) -> None:
-        self._metrics.crashes += kind == "failed"
+        if kind == "failed":
+            self._metrics.crashed()
         self._parts.teller.event(kind, event)
 
     def _report(self) -> None:
@@ -268,25 +305,9 @@ class Agent:
         )
         return report(self._reconciler, heading)
 
-    def _beat(self, now: float) -> None:
-        if now < self._next_health:
-            return
-        interval_s = self._parts.home.config.heartbeat_s
-        # Jitter keeps a fleet that lost power together from beating together.
-        self._next_health = now + interval_s * random.uniform(0.8, 1.0)  # noqa: S311
-        level = self._parts.outbox.level()
-        oldest_s = max(0.0, time.time() - level.oldest_s) if level.oldest_s is not None else 0.0
-        outbox = OutboxHealth(level.rows, level.size_bytes, round(oldest_s, 1), level.dropped)
-        health = Health(
-            self._parts.boot,
-            now_text(),
-            interval_s,
-            self._metrics.read(),
-            outbox,
-            self._parts.meter.used(),
-        )
-        self._uplink.publish(topics.HEALTH, health)
-        self._say_caps()
+    def _beat(self) -> None:
+        if self._heart.beat(time.monotonic(), self._reconciler):
+            self._say_caps()
 
     def _say_caps(self) -> None:
         """Say what this device can do, once its runtime answers."""

@@ -24,8 +24,9 @@ from skerry_agent.routing.inlet import Locks
 from skerry_agent.routing.queues import RouteQueues
 from skerry_agent.routing.router import Router, Store
 from skerry_agent.runtimes.choice import choose
+from skerry_agent.telling.age_clock import AgeClock
 from skerry_agent.telling.inbox import Inbox
-from skerry_agent.telling.outbox import Outbox
+from skerry_agent.telling.outbox import Outbox, keep_for
 from skerry_agent.telling.teller import Teller, now_text
 from skerry_agent.telling.uplink import Boot, Link, Uplink
 from skerry_contract.errors import SkerryError
@@ -42,10 +43,24 @@ def make_agent(home: Home) -> Agent:
     config, memory, inbox = home.config, Memory(home.state), Inbox()
     boot = Boot(f"b{memory.next_birth()}-{secrets.token_hex(3)}", memory.next_birth, now_text)
     meter = DataMeter(home.state / "data-used.json", config.data_budget)
-    outbox = Outbox(home.state / "outbox.db", boot.id, limit_bytes=config.outbox_mb * 2**20)
-    link = Link(config.broker, home.topics, home.token, home.ca, config.ack == "broker")
-    uplink = Uplink(link, boot, outbox, inbox)
-    teller = Teller(outbox, uplink.wake)
+    outbox = Outbox(
+        home.state / "outbox.db",
+        boot.id,
+        limit_bytes=config.outbox_mb * 2**20,
+        keep_s=keep_for(config.outbox_days),
+    )
+    clock = AgeClock(home.state / "age-clock.json", at_least_s=outbox.newest_s())
+    link = Link(
+        config.broker,
+        home.topics,
+        home.token,
+        home.ca,
+        trim_on_puback=config.ack == "broker",
+        telemetry_every_s=config.telemetry_every_s,
+        compress=config.compress,
+    )
+    uplink = Uplink(link, boot, outbox, inbox, clock.now_s, meter)
+    teller = Teller(outbox, clock.now_s, uplink.wake)
     holds = Holds(home.state, machine_clock())
     executor = make_executor(home, teller.store, holds, meter)
     return Agent(
@@ -55,6 +70,7 @@ def make_agent(home: Home) -> Agent:
             Shelf(memory, holds, config.windows),
             executor,
             outbox,
+            clock,
             uplink,
             teller,
             inbox,

@@ -10,18 +10,14 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from skerry_agent import hold_commands, launcher
-from skerry_agent.home import STATUS_FILE, Home, lock, read_home
+from skerry_agent.home import is_running, lock, read_home
 from skerry_agent.reconciling.memory import CLEAR_BAD
-from skerry_contract import shape
-from skerry_contract.errors import ConflictError, NoSpaceError, SkerryError
-from skerry_contract.messages import Wait
+from skerry_contract.errors import NoSpaceError, SkerryError
 
 _EXAMPLES = """\
 examples:
@@ -107,13 +103,15 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
+    from skerry_agent.telling.status import left_status, status_lines  # noqa: PLC0415
+
     home = read_home(args.home)
-    alive = _is_alive(home)
-    left = _left_status(home)
+    alive = is_running(home)
+    left = left_status(home)
     if args.output == "json":
         print(json.dumps({"running": alive, **left}))
     else:
-        for line in _status_lines(home, left, alive=alive):
+        for line in status_lines(home, left, alive=alive):
             print(line)
     return 0 if alive else 3
 
@@ -132,9 +130,9 @@ def _check(args: argparse.Namespace) -> int:
                 {name: getattr(finding, name) for name in ("name", "level", "text", "fix")}
             )
             continue
-        print(f"{finding.level:8}{finding.name:9}{finding.text}")
+        print(f"{finding.level:8}{finding.name:12}{finding.text}")
         if finding.fix:
-            print(f"{'':17}→ {finding.fix}")
+            print(f"{'':20}→ {finding.fix}")
     if args.output == "json":
         print(json.dumps({"findings": found}))
     return worst
@@ -151,10 +149,10 @@ def _clear_bad(args: argparse.Namespace) -> int:
             f"{asked}: {error.strerror}", remedy="Run as the agent's user."
         ) from error
     if args.output == "json":
-        print(json.dumps({"asked": True, "running": _is_alive(home)}))
+        print(json.dumps({"asked": True, "running": is_running(home)}))
     else:
         print("the agent will try refused versions again", end="")
-        print("" if _is_alive(home) else ", once it runs")
+        print("" if is_running(home) else ", once it runs")
     return 0
 
 
@@ -165,59 +163,3 @@ def _say(args: argparse.Namespace) -> int:
     else:
         print(*said.lines, sep="\n")
     return 0
-
-
-def _is_alive(home: Home) -> bool:
-    try:
-        lock(home).close()
-    except ConflictError:
-        return True
-    return False
-
-
-def _left_status(home: Home) -> dict[str, Any]:
-    try:
-        left = json.loads((home.state / STATUS_FILE).read_bytes())
-    except (OSError, ValueError):
-        left = None
-    return left if isinstance(left, dict) else {"link": None, "reported": None}
-
-
-def _status_lines(home: Home, left: dict[str, Any], *, alive: bool) -> list[str]:
-    lines = [
-        f"device      {home.config.fleet}/{home.config.device}",
-        f"agent       {'running' if alive else 'not running'}",
-    ]
-    if alive and left["link"]:
-        connected = left["link"].get("connected")
-        lines.append(f"broker      {'connected' if connected else 'not connected'}")
-        lines += _failure_lines(left["link"].get("problem"))
-    lines += hold_commands.hold_lines(home)
-    report = left["reported"]
-    if report is None:
-        return [*lines, "report      none yet"]
-    deployment = report.get("deployment") or "none"
-    lines += [
-        f"deployment  {deployment} (version {report.get('version', 0)}): {report.get('phase')}",
-        f"as of       {report.get('ts')} ({time.strftime('%H:%M:%S UTC', time.gmtime())} now)",
-    ]
-    if report.get("phase") == "held":
-        waits = [shape.read(Wait, wait) for wait in report.get("waits", [])]
-        lines += [f"waits for   {wait.text}" for wait in waits]
-    for name, module in report.get("modules", {}).items():
-        waits_for = f" ({module['waits']})" if module.get("waits") else ""
-        lines.append(f"module      {name}: {module['state']}, {module['image']}{waits_for}")
-        lines += _failure_lines(module.get("failure"))
-    lines += _failure_lines(report.get("failure"))
-    for bad in report.get("bad", []):
-        lines.append(f"refused     {bad['module']}: {bad['image']} at {bad['ts']}")
-        lines += _failure_lines(bad.get("failure"))
-    return lines
-
-
-def _failure_lines(failure: dict[str, Any] | None) -> list[str]:
-    if not failure:
-        return []
-    lines = [f"  [{failure['code']}] {failure['text']}"]
-    lines += [f"  {line}" for line in failure.get("detail", "").splitlines()]
-    return [*lines, f"  → {failure['remedy']}"] if failure.get("remedy") else lines

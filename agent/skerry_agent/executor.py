@@ -127,6 +127,10 @@ class Executor:
             )
         return status
 
+    def host_process(self, key: Key) -> int | None:
+        """Return the process of an instance's scorer host; None if it has none, or hides it."""
+        return host.process(self._run_dir(key)) if self._is_host(key) else None
+
     def reason(self, key: Key, status: int | None, *, ready: bool) -> Failure:
         """Say why an instance has ended, from what it left behind."""
         left = None if ready else host.left_failure(self._run_dir(key))

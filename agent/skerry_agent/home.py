@@ -117,6 +117,15 @@ def lock(home: Home) -> IO[bytes]:
     return file
 
 
+def is_running(home: Home) -> bool:
+    """Return whether an agent holds the state folder."""
+    try:
+        lock(home).close()
+    except ConflictError:
+        return True
+    return False
+
+
 def _lock_file(home: Home) -> IO[bytes]:
     try:
         home.state.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -6,13 +6,15 @@ See ``docs/module-image.md`` for what it answers.
 import errno
 import http.client
 import os
+import socket
 import stat
+import struct
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from skerry_agent.unix_http import UnixConnection
+from skerry_agent.unix_http import UnixConnection, socket_address
 from skerry_contract import shape
 from skerry_contract.errors import ContractError, GoldenError, InitFailedError, ProbeError
 from skerry_contract.messages import MAX_DETAIL_CHARS, Count, Failure, make_failure
@@ -70,6 +72,25 @@ def status(run_dir: Path, *, timeout_s: float) -> Status:
         ProbeError: It does not answer within ``timeout_s``, or not with a status.
     """
     return _call(Status, run_dir, "GET", "/skerry/status", timeout_s=timeout_s)
+
+
+def process(run_dir: Path) -> int | None:
+    """Return the process that listens on the socket of an instance, as this machine numbers it.
+
+    None where it cannot be told. Source: ``SO_PEERCRED`` of unix(7).
+    """
+    try:
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
+            socket_address(run_dir / "host.sock") as address,
+        ):
+            connection.settimeout(1.0)
+            connection.connect(address)
+            told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    except OSError:
+        return None
+    (number,) = struct.unpack("iii", told)[:1]
+    return number or None
 
 
 def serve(run_dir: Path, *, timeout_s: float = 10.0) -> None:

@@ -34,6 +34,7 @@ _FROM_DEVICES = (
     "caps",
     "health",
     "t/+/+",
+    "z/+/+",
     "event/+",
     "cmd/+/+/res",
     "log/+",

@@ -210,8 +210,11 @@ class _Stream:
                 return b""
             data = b""
             if self._packed.needs_input:
-                self._file.seek(self._place)
-                data = self._file.read(min(_PIECE_BYTES, self._left))
+                try:
+                    self._file.seek(self._place)
+                    data = self._file.read(max(0, min(_PIECE_BYTES, self._left)))
+                except (OverflowError, ValueError) as error:
+                    raise ContractError("names no place in the file", subject="delta") from error
                 if not data:
                     return b""
                 self._place += len(data)

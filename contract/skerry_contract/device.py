@@ -118,9 +118,15 @@ class DeviceConfig:
         heartbeat_s: Seconds between two health payloads.
         ack: Whether the outbox trims on the cloud's ``ack`` or on the broker's PUBACK.
         outbox_mb: Most the outbox may hold, in MiB.
+        outbox_days: How long telemetry is kept that the cloud has not acknowledged; events are kept
+            four times as long, samples half as long.
+        telemetry_every_s: Telemetry is sent at least so many seconds apart, in larger batches;
+            events are sent at once.
+        compress: Whether batches are sent compressed where the cloud hands them on uncompressed.
         store_mb: Most the blob store may hold, in MiB.
         min_free_mb: What the blob store leaves free on its disk, in MiB.
         download: How images come onto the device.
+        metrics_port: Port of loopback on which Prometheus finds the heartbeat; 0 for none.
         reboot: Program and arguments that reboot the machine when a command asks for it; empty, and
             such commands are refused.
         data_budget: What may cross the network in a month.
@@ -140,9 +146,13 @@ class DeviceConfig:
     heartbeat_s: Annotated[float, Range(0.5, 3600)] = HEARTBEAT_S
     ack: Literal["cloud", "broker"] = "cloud"
     outbox_mb: Annotated[int, Range(1, 100_000)] = 64
+    outbox_days: Annotated[float, Range(0.001, 3650)] = 7.0
+    telemetry_every_s: Annotated[float, Range(0, 86_400)] = 0.0
+    compress: bool = False
     store_mb: Annotated[int, Range(16, 10_000_000)] = 8192
     min_free_mb: Annotated[int, Range(0, 10_000_000)] = 256
     download: Download = Download()
+    metrics_port: Annotated[int, Range(0, 65_535)] = 0
     reboot: Annotated[tuple[Annotated[str, Text(max_length=1000)], ...], Size(0, 32)] = ()
     data_budget: DataBudget = DataBudget()
     windows: Windows = ()

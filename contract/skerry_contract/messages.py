@@ -333,6 +333,7 @@ class Health:
         metrics: Numbers by name; names are Memfault's where it has one.
         outbox: How the outbox stands.
         data: What has crossed the network this month, by cause.
+        modules: Numbers by name of each module that serves.
         schema: Version of this format.
     """
 
@@ -342,6 +343,9 @@ class Health:
     metrics: Annotated[Mapping[str, float], Size(0, 200)] = field(default_factory=dict)
     outbox: OutboxHealth = OutboxHealth()
     data: DataHealth = DataHealth()
+    modules: Annotated[Mapping[str, Annotated[Mapping[str, float], Size(0, 64)]], Size(0, 100)] = (
+        field(default_factory=dict)
+    )
     schema: Literal[1] = 1
 
 
@@ -420,9 +424,11 @@ class Ack:
     Attributes:
         acks: One entry per boot and stream.
         commands: Ids of commands whose end is stored.
+        reads: Forms of batches that the cloud reads besides plain ones, of ``zlib``.
         schema: Version of this format.
     """
 
     acks: Annotated[tuple[StreamAck, ...], Size(0, 1000)] = ()
     commands: Annotated[tuple[Name, ...], Size(0, 1000)] = ()
+    reads: Annotated[tuple[Name, ...], Size(0, 16)] = ()
     schema: Literal[1] = 1

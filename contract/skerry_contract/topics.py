@@ -51,6 +51,10 @@ class DeviceTopics:
         """Return the topic of one stream of one module."""
         return self(f"t/{check_name(module)}/{check_name(stream)}")
 
+    def compressed(self, module: str, stream: str) -> str:
+        """Return the topic of compressed batches of one stream, for the cloud alone."""
+        return self(f"z/{check_name(module)}/{check_name(stream)}")
+
     def event(self, kind: str) -> str:
         """Return the topic of events of one type."""
         return self(f"event/{check_name(kind)}")

@@ -8,11 +8,13 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
 from support.echoes import BROKEN, FIRST, build_echoes
 from support.edge import Edge
+from support.ports import free_port
 from support.site import Site, running_site
 from support.storm import INPUTS
 from support.waiting import eventually
@@ -178,6 +180,41 @@ def test_a_killed_agent_begins_nothing_twice_and_loses_no_end(device: Edge) -> N
     assert "may have taken effect" in over["failure"]["text"]
     eventually(lambda: state_of(device, waiting)["state"] == "successful", 60)
     assert notes.read_text() == "run\n"
+
+
+def test_a_device_tells_how_it_is_and_how_its_agent_ended(site: Site, device: Edge) -> None:
+    device.stop()
+    port = free_port()
+    device.configure(metrics_port=port)
+    device.start()
+    device.until_scored(device.reading(1))
+    health = eventually(
+        lambda: h if (h := site.device(device.name)["health"])["modules"].get("detector") else None,
+        30,
+    )
+    detector = health["modules"]["detector"]
+    assert detector["memory_rss_bytes"] > 2**20
+    assert detector["cpu_seconds"] > 0
+    eventually(lambda: site.device(device.name)["health"]["modules"]["detector"]["scored"] >= 1, 30)
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+        assert b'skerry_module_scored{module="detector"}' in page.read()
+
+    device.kill()
+    status = device.command("status", "--output", "json")
+    left = json.loads(status.stdout)
+    assert (status.returncode, left["running"]) == (3, False)
+    assert left["outbox"]["dropped"] == {}
+    assert left["reported"]["modules"]["detector"]["state"] == "serving"
+
+    device.start()
+    crash = eventually(
+        lambda: next(
+            (e for e in site.device(device.name)["events"] if e["type"] == "agent-crashed"), None
+        ),
+        30,
+    )
+    assert crash["data"]["code"] == "CRASH"
+    assert "connected to" in crash["data"]["detail"]
 
 
 def test_what_is_too_late_expires_and_what_nobody_answers_is_said_so(device: Edge) -> None:

@@ -22,6 +22,8 @@ LATE_S = 10.0
 """An item that is sent this long after it was stored is marked as historical."""
 MAX_IN_FLIGHT_BYTES = 512 * 1024
 """Bytes that may wait for an acknowledgement at once."""
+RESERVED_BYTES = 64 * 1024
+"""Of those, what each rank must leave to those above it: an event never waits for telemetry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,13 @@ class Window:
     _silences: int = 0
     _due: float = 0.0
 
-    def has_room(self) -> bool:
-        """Return whether more may be sent now."""
-        return self._bytes < MAX_IN_FLIGHT_BYTES
+    def has_room(self, rank: int = 0) -> bool:
+        """Return whether more of a rank may be sent now."""
+        return self._room(rank) > 0
 
-    def fitting(self, items: list[Stored]) -> list[Stored]:
+    def fitting(self, rank: int, items: list[Stored]) -> list[Stored]:
         """Return the items from the front of ``items`` that may be sent now."""
-        room = MAX_IN_FLIGHT_BYTES - self._bytes
+        room = self._room(rank)
         taken = 0
         for count, item in enumerate(items):
             if taken >= room:
@@ -150,6 +152,9 @@ class Window:
         self.cursor.clear()
         self._under_way.clear()
         self._bytes = 0
+
+    def _room(self, rank: int) -> int:
+        return MAX_IN_FLIGHT_BYTES - rank * RESERVED_BYTES - self._bytes
 
     def _wait(self, now: float) -> None:
         pause_s = delay_s(self._silences, base_s=2 * self.resend_s) if self._silences else 0.0

@@ -28,7 +28,7 @@ class Outgoing:
         self._unsent_answers: set[str] = set()
         self._lines: deque[tuple[str, bytes]] = deque()
         self._line_bytes = 0
-        self._state: DeviceState = "init"
+        self.state: DeviceState = "init"
 
     def publish(self, tail: str, document: Any) -> None:
         """Keep the newest version of a retained document."""
@@ -40,9 +40,9 @@ class Outgoing:
     def set_state(self, state: DeviceState) -> bool:
         """Keep what the device is about; return whether that is new."""
         with self._lock:
-            if state == self._state:
+            if state == self.state:
                 return False
-            self._state = state
+            self.state = state
             self._unsent.add(topics.STATE)
             return True
 
@@ -81,7 +81,7 @@ class Outgoing:
             tails = set(self._latest) if everything else self._unsent - {topics.STATE}
             found = [(tail, self._latest[tail]) for tail in sorted(tails)]
             if everything or topics.STATE in self._unsent:
-                found.append((topics.STATE, shape.dump(State(self._state, boot, birth, ts))))
+                found.append((topics.STATE, shape.dump(State(self.state, boot, birth, ts))))
             self._unsent.clear()
         return found
 

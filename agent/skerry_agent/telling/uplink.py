@@ -13,18 +13,21 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from skerry_agent.core.backoff import delay_s
 from skerry_agent.core.window import Stored, Window, batches, payload
+from skerry_agent.data_meter import DataMeter
 from skerry_agent.telling.inbox import Inbox
+from skerry_agent.telling.link_meter import LinkMeter
 from skerry_agent.telling.outbox import Outbox, Rank
 from skerry_agent.telling.outgoing import Outgoing
 from skerry_contract import shape, topics
@@ -32,7 +35,7 @@ from skerry_contract.commands import MAX_REQUEST_BYTES
 from skerry_contract.desired import MAX_ENVELOPE_BYTES
 from skerry_contract.device import BrokerAddress
 from skerry_contract.errors import BrokerError, ContractError, SkerryError
-from skerry_contract.messages import MAX_PAYLOAD_BYTES, Ack, DeviceState, State
+from skerry_contract.messages import MAX_PAYLOAD_BYTES, Ack, Cause, DeviceState, State
 from skerry_contract.topics import DeviceTopics
 
 log = logging.getLogger(__name__)
@@ -43,6 +46,8 @@ GOODBYE_S = 3.0
 """Longest time that a clean stop waits for the broker to take the last word."""
 _TURN_S = 1.0
 _BATCH_ITEMS = 50
+_ZLIB_LEVEL = 6
+_CAUSES: dict[Rank, Cause] = {Rank.TELEMETRY: "telemetry", Rank.SAMPLE: "samples"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,8 @@ class Link:
         trim_on_puback: Whether items leave the outbox when the broker has them, for want of a
             Skerry cloud that acknowledges.
         resend_s: Seconds without an acknowledgement after which items are sent again.
+        telemetry_every_s: Least seconds between two rounds of telemetry.
+        compress: Whether batches are sent compressed where the cloud reads that.
     """
 
     broker: BrokerAddress
@@ -65,6 +72,8 @@ class Link:
     ca: Path | None = None
     trim_on_puback: bool = False
     resend_s: float = 15.0
+    telemetry_every_s: float = 0.0
+    compress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +99,26 @@ class Uplink:
         boot: This run of the agent.
         outbox: What to carry to the cloud.
         inbox: Where what comes is left, as it came.
+        age_now_s: The clock by which the outbox tells ages.
+        meter: Counts what crosses the network.
     """
 
-    def __init__(self, link: Link, boot: Boot, outbox: Outbox, inbox: Inbox) -> None:
+    def __init__(
+        self,
+        link: Link,
+        boot: Boot,
+        outbox: Outbox,
+        inbox: Inbox,
+        age_now_s: Callable[[], float],
+        meter: DataMeter,
+    ) -> None:
         self._link = link
         self._boot = boot
         self._outbox = outbox
         self._outgoing = Outgoing()
         self.inbox = inbox
+        self.age_now_s = age_now_s
+        self.meter = meter
         self._stopping = threading.Event()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
@@ -119,6 +140,11 @@ class Uplink:
         if self._outgoing.set_state(state):
             self.wake()
 
+    @property
+    def state(self) -> DeviceState:
+        """What the device is about, as it was set last."""
+        return self._outgoing.state
+
     def answer(self, tail: str, document: Any) -> None:
         """Send a response, and again after every connect until it is settled."""
         self._outgoing.answer(tail, document)
@@ -130,7 +156,9 @@ class Uplink:
 
     def ship(self, tail: str, data: bytes) -> bool:
         """Send lines of a log once, if there is a connection and room; return whether there is."""
-        if not self.is_connected() or not self._outgoing.ship(tail, data):
+        if not self.is_connected() or self.meter.left("logs") == 0:
+            return False
+        if not self._outgoing.ship(tail, data):
             return False
         self.wake()
         return True
@@ -226,6 +254,10 @@ class _Session:
         self._uplink = uplink
         self._birth = boot.next_birth()
         self._window = Window(link.resend_s)
+        self._next_telemetry = 0.0
+        self._cloud_reads_zlib = False
+        self._meter = LinkMeter(uplink.meter)
+        self._told_budget = False
         self._on_puback: dict[int, tuple[str, str, int]] = {}
         self._refused: SkerryError | None = None
         self.connected = False
@@ -260,13 +292,20 @@ class _Session:
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
         while not self._uplink.stopping:
             self._turn(_TURN_S)
+            self._settle()
             if self.connected:
                 self._send()
             elif time.monotonic() > deadline:
                 raise BrokerError("no answer to CONNECT")
         if self.connected:
             self._say_goodbye()
+        self._settle(at_once=True)
         client.disconnect()
+
+    def _settle(self, *, at_once: bool = False) -> None:
+        # Paho types it as what it needs of it; it is a plain socket, or one of TLS.
+        sock = cast("socket.socket | None", self._client.socket())
+        self._meter.settle(sock, time.monotonic(), at_once=at_once)
 
     def _turn(self, timeout_s: float) -> None:
         """Wait for something to happen on the connection, and let the client handle it."""
@@ -324,6 +363,7 @@ class _Session:
         except ContractError as error:
             log.warning("%s", error)
             return
+        self._cloud_reads_zlib = "zlib" in found.reads
         for ack in found.acks:
             self._forget(ack.boot, ack.stream, ack.seq)
         for command in found.commands:
@@ -345,31 +385,64 @@ class _Session:
             self._publish(tail, data)
         for tail, data in self._uplink.take_lines():
             self._publish(tail, data, qos=0)
+            self._meter.note("logs", len(data))
         now = time.monotonic()
         if self._window.overdue(now):
             log.warning("no acknowledgement for long; sending again from the oldest item")
-        for rank in Rank:
-            self._send_rank(rank, now)
+            self._cloud_reads_zlib = False
+        self._send_rank(Rank.EVENT, now)
+        if now >= self._next_telemetry:
+            before = dict(self._window.cursor)
+            drained = [self._send_rank(rank, now) for rank in Rank if rank is not Rank.EVENT]
+            if all(drained) and self._window.cursor != before:
+                self._next_telemetry = now + self._link.telemetry_every_s
 
-    def _send_rank(self, rank: Rank, now: float) -> None:
+    def _send_rank(self, rank: Rank, now: float) -> bool:
+        """Send what there is of a rank; return whether nothing of it is left."""
         outbox = self._uplink.outbox
-        while self._window.has_room():
+        while self._window.has_room(rank):
             after = self._window.cursor.get(rank, 0)
             waiting = outbox.waiting(rank, after_id=after, limit=_BATCH_ITEMS)
-            items = self._window.fitting(waiting)
+            items = self._window.fitting(rank, waiting)
             if not items:
-                return
+                return True
             for batch in batches(items):
+                if not self._is_affordable(rank, batch):
+                    return True
                 self._send_batch(rank, batch, now)
+        return False
+
+    def _is_affordable(self, rank: Rank, batch: list[Stored]) -> bool:
+        """Return whether a batch is within the month's budget; events always are."""
+        size = sum(len(item.data) for item in batch)
+        if rank is Rank.EVENT or self._meter.allows(_CAUSES[rank], size):
+            return True
+        if not self._told_budget:
+            self._told_budget = True
+            log.warning("the data budget of this month has no room for %s", _CAUSES[rank])
+        return False
 
     def _send_batch(self, rank: Rank, batch: list[Stored], now: float) -> None:
         first = batch[0]
         floor = self._uplink.outbox.floor(first.boot, first.stream) or first.seq
-        data = payload(batch, floor=min(floor, first.seq), now_s=time.time())
-        sent = self._client.publish(self._topic(first.stream), data, qos=1)
+        data = payload(batch, floor=min(floor, first.seq), now_s=self._uplink.age_now_s())
+        topic = self._topic(first.stream)
+        if self._link.compress and self._cloud_reads_zlib and rank is not Rank.EVENT:
+            topic, data = self._smaller(first.stream, topic, data)
+        sent = self._client.publish(topic, data, qos=1)
+        if rank is not Rank.EVENT:
+            self._meter.note(_CAUSES[rank], len(data))
         self._window.sent(rank, batch, now=now)
         if self._link.trim_on_puback:
             self._on_puback[sent.mid] = (first.boot, first.stream, batch[-1].seq)
+
+    def _smaller(self, stream: str, topic: str, data: bytes) -> tuple[str, bytes]:
+        """Return topic and payload of the smaller form of a batch."""
+        packed = zlib.compress(data, _ZLIB_LEVEL)
+        module, _, name = stream.partition("/")
+        if len(packed) >= len(data):
+            return topic, data
+        return self._link.topics.compressed(module, name), packed
 
     def _topic(self, stream: str) -> str:
         head, _, tail = stream.partition("/")

@@ -35,6 +35,9 @@ home=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd -P)
 for python in "${SKERRY_PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11; do
     if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
         export PYTHONPATH="$home/lib" PYTHONSAFEPATH=1 PYTHONNOUSERSITE=1
+        # Compiled by another process: what that takes would stay in the agent's memory.
+        [ -d "$home/lib/skerry_agent/__pycache__" ] ||
+            "$python" -m compileall -q "$home/lib" >&2 || :
         exec "$python" "$home/lib/skerry_agent/launcher.py" "$command" --home "$home" "$@"
     fi
 done

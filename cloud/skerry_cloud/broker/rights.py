@@ -14,6 +14,7 @@ _FROM_DEVICE = (
     topics.CAPS,
     topics.HEALTH,
     "t/#",
+    "z/#",
     "data/#",
     "event/#",
     "log/#",

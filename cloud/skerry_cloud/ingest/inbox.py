@@ -1,7 +1,8 @@
 """One MQTT message, read: what it is about, and whether it may be believed."""
 
 import json
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from skerry_cloud.fleet.messages import TYPES, Kind
@@ -9,6 +10,7 @@ from skerry_contract import shape, topics
 from skerry_contract.commands import LogLines, Response
 from skerry_contract.errors import ContractError, NameInvalidError
 from skerry_contract.messages import MAX_PAYLOAD_BYTES, Batch
+from skerry_contract.topics import DeviceTopics
 
 _KINDS: frozenset[str] = frozenset(get_args(Kind))
 
@@ -49,7 +51,9 @@ class Items:
         stream: ``module/stream`` or ``event/type``.
         batch: The items.
         data: The data of each, as JSON text.
-        message: What they came in.
+        message: What they came in; of a compressed batch, what it is uncompressed, on the topic
+            that everybody reads.
+        hand_on: Whether others have not seen it yet.
     """
 
     device: str
@@ -57,6 +61,7 @@ class Items:
     batch: Batch
     data: tuple[str, ...]
     message: Message
+    hand_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,12 @@ def read(message: Message, fleet: str) -> Entry | None:
             return Statement(topic.device, known, value, message)
         case ("t", module, stream):
             return _items(topic.device, f"{module}/{stream}", message)
+        case ("z", module, stream):
+            plain = DeviceTopics(fleet, topic.device).telemetry(module, stream)
+            inflated = replace(message, topic=plain, payload=_inflated(message))
+            return replace(
+                _items(topic.device, f"{module}/{stream}", inflated), hand_on=not message.retained
+            )
         case ("event", type_):
             return _items(topic.device, f"event/{type_}", message)
         case ("cmd", _, command, "res"):
@@ -108,6 +119,18 @@ def read(message: Message, fleet: str) -> Entry | None:
             return Lines(topic.device, _parse(LogLines, message))
         case _:
             raise NameInvalidError(f"nothing is expected on {message.topic}")
+
+
+def _inflated(message: Message) -> bytes:
+    inflater = zlib.decompressobj()
+    try:
+        data = inflater.decompress(message.payload, MAX_PAYLOAD_BYTES)
+    except zlib.error as error:
+        raise ContractError(f"not zlib: {error}", subject=message.topic) from error
+    if not inflater.eof or inflater.unused_data:
+        reason = f"is cut off, or has more than {MAX_PAYLOAD_BYTES} bytes"
+        raise ContractError(reason, subject=message.topic)
+    return data
 
 
 _OURS = frozenset((tail,) for tail in topics.TO_DEVICE)

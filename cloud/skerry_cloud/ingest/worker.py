@@ -4,16 +4,18 @@ The broker may forget what it has handed over, for devices repeat what the cloud
 acknowledged. So memory is bounded by letting the broker wait, and nothing more is needed.
 """
 
+import hashlib
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.exc import OperationalError
 
 from skerry_cloud.ingest import inbox
-from skerry_cloud.ingest.inbox import Entry, Message
+from skerry_cloud.ingest.inbox import Entry, Items, Message
 from skerry_cloud.ingest.retention import Retention
 from skerry_cloud.ingest.store import Outcome, Store, Wrong
 from skerry_contract import shape, topics
@@ -35,6 +37,9 @@ MAX_BUNDLE = 500
 MAX_BUNDLE_BYTES = 1024 * 1024
 """Payload bytes above which no further message joins: others want to write, too."""
 _MAX_ACKS = 1000
+_MAX_ECHOES = 1000
+READS = ("zlib",)
+"""Forms of batches that the ingest reads besides plain ones."""
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 Publish = Callable[[str, bytes], object]
@@ -87,6 +92,7 @@ class Ingest:
         self._waiting: queue.Queue[Message] = queue.Queue(MAX_WAITING)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="ingest", daemon=True)
+        self._echoes: deque[tuple[str, bytes]] = deque(maxlen=_MAX_ECHOES)
         self.counts = Counts()
 
     @property
@@ -155,8 +161,13 @@ class Ingest:
             if outcome.platforms:
                 self._on_platforms(outcome.platforms)
             self._retention.count(outcome.items, outcome.bytes)
+        for entry in entries:
+            if isinstance(entry, Items) and entry.hand_on:
+                self._hand_on(entry.message)
 
     def _read(self, message: Message) -> Entry | Wrong | None:
+        if self._is_echo(message):
+            return None
         try:
             return inbox.read(message, self._fleet)
         except (ContractError, NameInvalidError) as error:
@@ -188,12 +199,31 @@ class Ingest:
                 return [outcome for one in entries for outcome in self._keep([one])]
         return []
 
+    def _hand_on(self, message: Message) -> None:
+        """Publish what came compressed, so that any client reads it where it reads the rest."""
+        self._echoes.append(_fingerprint(message))
+        self._publish(message.topic, message.payload)
+
+    def _is_echo(self, message: Message) -> bool:
+        """Return whether a message is one that we published, which is stored already."""
+        if not self._echoes:
+            return False
+        fingerprint = _fingerprint(message)
+        if fingerprint not in self._echoes:
+            return False
+        self._echoes.remove(fingerprint)
+        return True
+
     def _acknowledge(self, device: str, acks: Sequence[StreamAck], ends: Sequence[str]) -> None:
         topic = DeviceTopics(self._fleet, device)(topics.ACK)
         told = [ack for ack in acks if ack.seq]
         for start in range(0, max(len(told), len(ends)), _MAX_ACKS):
             part = slice(start, start + _MAX_ACKS)
-            self._publish(topic, shape.dump(Ack(tuple(told[part]), tuple(ends[part]))))
+            self._publish(topic, shape.dump(Ack(tuple(told[part]), tuple(ends[part]), READS)))
+
+
+def _fingerprint(message: Message) -> tuple[str, bytes]:
+    return message.topic, hashlib.blake2b(message.payload, digest_size=16).digest()
 
 
 def _nowhere(_topic: str, _payload: bytes) -> None:

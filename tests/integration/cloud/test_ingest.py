@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from skerry_contract import shape
 from skerry_contract.messages import (
+    Ack,
     Batch,
     Caps,
     Health,
@@ -287,3 +289,49 @@ def broker_pid(folder: Path) -> int:
             if str(folder).encode() in command:
                 return int(entry.name)
     pytest.fail(f"no broker in {folder}")
+
+
+def test_what_comes_compressed_is_stored_and_handed_on_to_everybody_once(
+    server: CloudServer, device: FakeDevice
+) -> None:
+    broker = server.get("/v1/info")["broker"]
+    topic = device.topics.telemetry("m", "s")
+    account = (broker["username"], broker["password"])
+    with MqttClient(server.broker_port, *account) as reader:
+        reader.subscribe(topic)
+        device.send(1)
+        device.wait_acknowledged(1)
+        told = shape.parse(Ack, device.mqtt.payloads(device.topics("ack"))[-1], max_bytes=10_000)
+        assert told.reads == ("zlib",)
+        plain = shape.dump(Batch("b1", 1, tuple(Item(n, WHEN, {"n": n}) for n in range(2, 40))))
+        device.mqtt.publish(device.topics.compressed("m", "s"), zlib.compress(plain))
+        device.wait_acknowledged(39)
+        reader.wait_for(plain)
+        # Our own words come back to us: they are no second arrival.
+        before = server.get("/v1/info")["ingest"]["items"]
+        device.send(40)
+        device.wait_acknowledged(40)
+        assert server.get("/v1/info")["ingest"]["items"] == before + 1
+        assert len(reader.payloads(topic)) == 3
+    assert device.stored() == list(range(1, 41))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"x",
+        zlib.compress(b"{}")[:-3],
+        zlib.compress(b" " * 10**6),
+        zlib.compress(b"{}") + b"!",
+    ],
+    ids=["empty", "not zlib", "cut off", "a bomb", "more behind it"],
+)
+def test_what_cannot_be_inflated_is_told_and_harms_nobody(
+    device: FakeDevice, payload: bytes
+) -> None:
+    device.mqtt.publish(device.topics.compressed("m", "s"), payload)
+    device.send(1)
+    device.wait_acknowledged(1)
+    if payload:
+        eventually(lambda: device.seen()["error"])

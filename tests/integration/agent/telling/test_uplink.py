@@ -1,19 +1,22 @@
 """The uplink and the outbox against a real broker that comes and goes."""
 
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
+from skerry_agent.data_meter import DataMeter
 from skerry_agent.telling.inbox import Inbox
 from skerry_agent.telling.outbox import Entry, Outbox, Rank
 from skerry_agent.telling.outgoing import MAX_LOG_BYTES
 from skerry_agent.telling.uplink import Boot, Link, Uplink
 from skerry_contract import shape
-from skerry_contract.device import BrokerAddress
+from skerry_contract.device import BrokerAddress, DataBudget
 from skerry_contract.messages import MAX_PAYLOAD_BYTES, Ack, Batch, State, StreamAck
 from skerry_contract.topics import DeviceTopics
 from support.mosquitto import Mosquitto
@@ -55,10 +58,13 @@ def uplink(link: Link, outbox: Outbox) -> Iterator[Uplink]:
     started.stop()
 
 
-def make(link: Link, outbox: Outbox, inbox: Inbox | None = None) -> Uplink:
+def make(
+    link: Link, outbox: Outbox, inbox: Inbox | None = None, meter: DataMeter | None = None
+) -> Uplink:
     births = count(1)
     boot = Boot("b1", lambda: next(births), lambda: "2026-01-01T00:00:00Z")
-    return Uplink(link, boot, outbox, inbox or Inbox())
+    counted = meter or DataMeter(Path(mkdtemp()) / "data-used.json")
+    return Uplink(link, boot, outbox, inbox or Inbox(), lambda: 1.0, counted)
 
 
 def put(outbox: Outbox, uplink: Uplink, *data: bytes) -> None:
@@ -221,6 +227,67 @@ def test_requests_come_as_they_are_and_responses_are_said_until_they_are_confirm
         eventually(lambda: states(cloud), 20)
         assert cloud.payloads(TOPICS(tail)) == []
     uplink.stop()
+
+
+def test_batches_are_compressed_once_the_cloud_says_that_it_reads_them(
+    cloud: MqttClient, link: Link, outbox: Outbox
+) -> None:
+    uplink = make(replace(link, compress=True), outbox)
+    uplink.start()
+    data = [b'{"score":0.%d,"label":"a face"}' % n for n in range(30)]
+    put(outbox, uplink, *data)
+    eventually(lambda: len(items(cloud)) >= 30)  # in the clear: nobody has said anything yet
+    acks = (StreamAck("b1", "cam/scores", 30),)
+    cloud.publish(TOPICS("ack"), shape.dump(Ack(acks, reads=("zlib",))))
+    eventually(lambda: outbox.level().rows == 0)
+    put(outbox, uplink, *data)
+
+    (packed, *_) = eventually(lambda: cloud.payloads(TOPICS.compressed("cam", "scores")))
+    plain = zlib.decompress(packed)
+    assert len(packed) * 3 < len(plain)
+    batch = shape.parse(Batch, plain, max_bytes=MAX_PAYLOAD_BYTES)
+    assert [item.seq for item in batch.items] == list(range(31, 61))
+    # Nobody acknowledges: perhaps whoever reads it now does not know that form.
+    eventually(lambda: (31, json.loads(data[0])) in items(cloud), 20)
+    uplink.stop()
+
+
+def test_telemetry_may_be_told_to_wait_and_events_never_do(
+    cloud: MqttClient, link: Link, outbox: Outbox
+) -> None:
+    uplink = make(replace(link, telemetry_every_s=600.0, resend_s=600.0), outbox)
+    uplink.start()
+    eventually(lambda: states(cloud))
+    put(outbox, uplink, b"1")
+    eventually(lambda: items(cloud) == [(1, 1)])  # the first round is due at once
+    put(outbox, uplink, b"2")
+    outbox.put([Entry("event/failed", Rank.EVENT, b'"!"')], ts="t", now_s=1.0)
+    uplink.wake()
+    eventually(lambda: cloud.payloads(TOPICS.event("failed")))
+    assert items(cloud) == [(1, 1)]
+    uplink.stop()
+
+
+def test_telemetry_stays_within_the_months_budget_and_waits_in_the_outbox(
+    cloud: MqttClient, link: Link, outbox: Outbox, tmp_path: Path
+) -> None:
+    meter = DataMeter(tmp_path / "data-used.json", DataBudget(telemetry_mb=1))
+    meter.charge("telemetry", sent=2**20 - 5000)
+    uplink = make(replace(link, resend_s=600.0), outbox, meter=meter)
+    uplink.start()
+    put(outbox, uplink, b'"' + b"x" * 2000 + b'"')
+    eventually(lambda: items(cloud), why="what there is room for")
+    put(outbox, uplink, b'"' + b"y" * 10_000 + b'"')
+    outbox.put([Entry("event/failed", Rank.EVENT, b'"!"')], ts="t", now_s=1.0)
+    uplink.wake()
+    eventually(lambda: cloud.payloads(TOPICS.event("failed")))
+    uplink.stop()
+    assert [seq for seq, _ in items(cloud)] == [1]
+    assert outbox.level().rows == 3
+    used = meter.used().used
+    assert used["telemetry"].sent > 2**20 - 5000 + 2000
+    assert used["control"].sent > 0
+    assert used["control"].received > 0
 
 
 def test_lines_of_a_log_are_lost_where_there_is_no_connection(link: Link, outbox: Outbox) -> None:

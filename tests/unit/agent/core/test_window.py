@@ -12,6 +12,7 @@ from skerry_agent.core.window import (
     LATE_S,
     MAX_BATCH_BYTES,
     MAX_IN_FLIGHT_BYTES,
+    RESERVED_BYTES,
     Stored,
     Stream,
     Window,
@@ -177,6 +178,15 @@ def test_there_is_room_until_the_bound_and_again_after_an_acknowledgement() -> N
     assert not window.has_room()
     window.acknowledged("b1", "cam/scores", 1, now=0.0)
     assert window.has_room()
+
+
+def test_each_rank_leaves_room_to_those_above_it() -> None:
+    window = Window()
+    window.sent(2, [item(1, data=b"x" * (MAX_IN_FLIGHT_BYTES - 2 * RESERVED_BYTES))], now=0.0)
+    assert [window.has_room(rank) for rank in (0, 1, 2)] == [True, True, False]
+    window.sent(1, [item(2, data=b"x" * RESERVED_BYTES)], now=0.0)
+    assert [window.has_room(rank) for rank in (0, 1, 2)] == [True, False, False]
+    assert len(window.fitting(0, [item(3, data=b"x" * RESERVED_BYTES), item(4)])) == 1
 
 
 # --- silence ----------------------------------------------------------------------------------
