@@ -20,7 +20,10 @@ from skerry_agent.reconciling.clock import machine_clock
 from skerry_agent.reconciling.holds import Holds
 from skerry_agent.reconciling.memory import Memory
 from skerry_agent.reconciling.reconciler import Shelf
-from skerry_agent.routing.inlet import Locks, Store
+from skerry_agent.routing.doors import Doors
+from skerry_agent.routing.inlet import Locks
+from skerry_agent.routing.queues import RouteQueues
+from skerry_agent.routing.router import Router, Store
 from skerry_agent.runtimes.choice import choose
 from skerry_agent.telling.age_clock import AgeClock
 from skerry_agent.telling.inbox import Inbox
@@ -103,7 +106,8 @@ def make_executor(home: Home, take: Store, locks: Locks, meter: DataMeter) -> Ex
         Path(config.docker_socket),
     )
     places = Places(home.state / "run", home.inputs, home.data, platform, private)
-    return Executor(choose(home.config, home.folder), puller, store, places, take, locks)
+    doors = Doors(Router(RouteQueues(home.state / "routes.db"), take), locks)
+    return Executor(choose(home.config, home.folder), puller, store, places, doors)
 
 
 def make_sources(home: Home, meter: DataMeter) -> tuple[Registry, ...]:

@@ -20,7 +20,7 @@ from skerry_agent.core.world import Key
 from skerry_agent.pulling.layers import named, stored
 from skerry_agent.pulling.pull import Puller
 from skerry_agent.pulling.store import BlobStore
-from skerry_agent.routing.inlet import Inlet, Locks, Store
+from skerry_agent.routing.doors import Doors
 from skerry_agent.runtimes import (
     STOP_GRACE_S,
     Exited,
@@ -72,26 +72,17 @@ class Executor:
         puller: Fetches images.
         store: Holds their blobs.
         places: Where things lie.
-        take: Stores results of modules durably, or raises.
-        locks: Takes locks of modules.
+        doors: Where modules hand results over, and are fed.
     """
 
     def __init__(
-        self,
-        runtime: Runtime,
-        puller: Puller,
-        store: BlobStore,
-        places: Places,
-        take: Store,
-        locks: Locks,
+        self, runtime: Runtime, puller: Puller, store: BlobStore, places: Places, doors: Doors
     ) -> None:
         self._runtime = runtime
-        self._take = take
-        self._locks = locks
+        self._doors = doors
         self._puller = puller
         self._store = store
         self._places = places
-        self._inlets: dict[Key, Inlet] = {}
         self._ends: dict[Key, Exited] = {}
         self._cancel = threading.Event()
         self._pulls: dict[Digest, Progress] = {}
@@ -110,13 +101,12 @@ class Executor:
     def instances(self) -> dict[Key, Seen]:
         """Return every instance there is, and listen to each that runs."""
         found = self._runtime.instances()
-        for key in self._inlets.keys() - found.keys():
-            self._inlets.pop(key).close()
+        self._doors.keep(found.keys())
         for key, status in found.items():
             if isinstance(status, Exited):
                 self._ends[key] = status
-            elif key not in self._inlets:
-                self._listen(key)
+            else:
+                self._doors.open(key, self._run_dir(key))
         return {key: _seen(status) for key, status in found.items()}
 
     def status(self, key: Key, probe: Probe) -> host.Status:
@@ -246,7 +236,8 @@ class Executor:
         run_dir.mkdir(parents=True, exist_ok=True)
         self._mark(key, _SERVING).unlink(missing_ok=True)
         self._mark(key, _KIND).write_text("host" if HOST_LABEL in image.labels else "other")
-        self._listen(key)
+        self._doors.note(run_dir, spec.run)
+        self._doors.open(key, run_dir)
         inputs = {
             name: input_folder(self._places.inputs, key.module, name, given)
             for name, given in spec.run.inputs.items()
@@ -267,9 +258,8 @@ class Executor:
         """
         self._runtime.stop(key, grace_s=0 if kill else STOP_GRACE_S)
         self._ends.pop(key, None)
-        inlet = self._inlets.pop(key, None)
-        if inlet is not None:
-            inlet.close()
+        self._doors.close(key)
+        self._doors.forget(self._run_dir(key))
         for mark in (_KIND, _SERVING):
             self._mark(key, mark).unlink(missing_ok=True)
         shutil.rmtree(self._run_dir(key), ignore_errors=True)
@@ -349,10 +339,6 @@ class Executor:
             return self._mark(key, _KIND).read_text() == "host"
         except OSError:
             return False
-
-    def _listen(self, key: Key) -> None:
-        if key not in self._inlets:
-            self._inlets[key] = Inlet(key.module, self._run_dir(key), self._take, self._locks)
 
     def _alive(self) -> list[Key]:
         try:

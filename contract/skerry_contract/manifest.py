@@ -48,6 +48,16 @@ _GRANTS = Size(0, 32)
 Enforced = Literal["memory", "cpu", "pids", "network", "device_files", "root", "seccomp"]
 """What a runtime may enforce; ``caps`` of a device names what its own does."""
 
+StreamName = Annotated[
+    str,
+    Text(rf"{NAME}/({NAME}|\*)", 127, "'module/stream', or 'module/*' for all of its streams"),
+]
+StreamPattern = Annotated[str, Text(rf"{NAME}|\*", 63, "a stream's name, or * for all")]
+TopicTemplate = Annotated[
+    str, Text(r"[^+#\0]+", 1000, "a topic, in which {module} and {stream} may stand")
+]
+WhenFull = Literal["wait", "drop-oldest"]
+
 Restart = Literal["always", "on-unhealthy", "on-failure", "never"]
 Update = Literal["side-by-side", "stop-first"]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -137,6 +147,45 @@ class TimerInput:
 
 
 @dataclass(frozen=True, slots=True)
+class RoutedInput:
+    """Results of another module of the deployment: each is scored, at least once.
+
+    Attributes:
+        stream: Whose results, and on which of its streams.
+        priority: What goes first where results of several streams wait: 0 first, 9 last.
+        ttl_s: Seconds after which a result that still waits is dropped.
+        when_full: Where 8 MiB of results wait: ``wait`` makes the module that they come from wait
+            as well; ``drop-oldest`` drops what is least important and oldest.
+    """
+
+    stream: StreamName
+    priority: Annotated[int, Range(0, 9)] = 5
+    ttl_s: Annotated[int, Range(1, 31_536_000)] = 86_400
+    when_full: WhenFull = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Results that a broker gets which the device reaches, beside what goes upstream.
+
+    Attributes:
+        topic: What the broker gets them on; ``{module}`` and ``{stream}`` stand for their names.
+        stream: Which of the module's streams.
+        broker: Where; the agent publishes, so the module needs no network.
+        priority: What goes first where results wait: 0 first, 9 last.
+        ttl_s: Seconds after which a result that still waits is dropped.
+        when_full: As for an input.
+    """
+
+    topic: TopicTemplate
+    stream: StreamPattern = "*"
+    broker: Broker = Broker()
+    priority: Annotated[int, Range(0, 9)] = 5
+    ttl_s: Annotated[int, Range(1, 31_536_000)] = 86_400
+    when_full: WhenFull = "drop-oldest"
+
+
+@dataclass(frozen=True, slots=True)
 class HttpInput:
     """Requests to the module's ``/score``: each is answered, and its result goes to the stream too.
 
@@ -147,7 +196,7 @@ class HttpInput:
     http: Literal["/score"]
 
 
-Input = FolderInput | TopicInput | CommandInput | TimerInput | HttpInput
+Input = FolderInput | TopicInput | CommandInput | TimerInput | HttpInput | RoutedInput
 """Local input, told apart by the field that only its kind has."""
 
 
@@ -272,6 +321,8 @@ class RunSettings:
         device_files: Which of them it may use, such as ``/dev/video0``, beside those that every
             program has.
         folders: Folders of the device that it may read, at ``/folders/<name>``, and never write.
+        upstream: Which of its streams the cloud gets; none for none.
+        routes: Which of its results a broker gets besides, by a name for each route.
         requires: What must really be enforced; a device whose runtime does not refuses the module.
     """
 
@@ -288,6 +339,8 @@ class RunSettings:
     data: DataPolicy | None = None
     device_files: Annotated[tuple[DevicePath, ...], _GRANTS] = ()
     folders: Annotated[Mapping[str, HostFolder], _NAMED] = field(default_factory=dict)
+    upstream: Annotated[tuple[StreamPattern, ...], _GRANTS] = ("*",)
+    routes: Annotated[Mapping[str, Route], _NAMED] = field(default_factory=dict)
     requires: Annotated[tuple[Enforced, ...], _GRANTS] = ()
 
 
@@ -376,7 +429,8 @@ def read(value: Any) -> Manifest:
         ContractError: A field is unknown, missing or wrong; ``path`` leads to it.
     """
     found = shape.read(Manifest, value, strict=True, subject="manifest")
-    for check in (_check_folders, _check_brokers, _check_requests, _check_order, _check_ports):
+    checks = (_check_folders, _check_brokers, _check_requests, _check_order, _check_ports)
+    for check in (*checks, _check_streams, _check_routes):
         check(found)
     return found
 
@@ -455,4 +509,30 @@ def _check_ports(manifest: Manifest) -> None:
             if asked is not None and asked.port is not None and spec.network == "none":
                 path = ("modules", module, "probe", kind, "port")
                 text = f"{asked.port} is out of reach: set network to 'host' for {module}"
+                raise ContractError(text, path, subject="manifest")
+
+
+def _check_routes(manifest: Manifest) -> None:
+    """Refuse files of a module for a broker that the agent publishes to: it does not have them."""
+    for module, spec in manifest.modules.items():
+        for name, route in spec.routes.items():
+            for file in ("password_file", "ca_file", "certificate_file", "key_file"):
+                if getattr(route.broker, file):
+                    path = ("modules", module, "routes", name, "broker", file)
+                    text = "the agent publishes, and reads no files of a module: use password or ca"
+                    raise ContractError(text, path, subject="manifest")
+
+
+def _check_streams(manifest: Manifest) -> None:
+    """Refuse an input that is fed by a module which the deployment does not have."""
+    for module, spec in manifest.modules.items():
+        for name, given in spec.inputs.items():
+            if not isinstance(given, RoutedInput):
+                continue
+            source = given.stream.partition("/")[0]
+            path = ("modules", module, "inputs", name, "stream")
+            if source not in manifest.modules:
+                raise ContractError(f"there is no module {source!r}", path, subject="manifest")
+            if source == module:
+                text = f"{module} would be fed with its own results, for ever"
                 raise ContractError(text, path, subject="manifest")

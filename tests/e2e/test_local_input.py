@@ -104,6 +104,37 @@ def test_a_container_has_lines_and_ticks_and_a_place_for_data_too(
     device.stop()
 
 
+def test_results_go_on_to_another_module_and_to_a_broker_and_only_what_is_meant_to_upstream(
+    site: Site, edge: Callable[..., Edge], broker: Mosquitto
+) -> None:
+    device = edge(site, "yard-routes", "process")
+    device.start()
+    with MqttClient(broker.port) as hub:
+        hub.subscribe("yard/#")
+        deployment = site.push(
+            device.name,
+            device.name,
+            "yard:1",
+            inputs={"meter": {"command": ["python3", "meter.py"]}},
+            upstream=[],
+            routes={"hub": {"topic": "yard/{module}/{stream}", "broker": {"port": broker.port}}},
+            requires=["memory", "pids", "network", "root", "seccomp"],
+            others={"after": {"image": "yard:1", "inputs": {"line": {"stream": "detector/*"}}}},
+        )
+        device.until_committed(deployment)
+
+        def second() -> list[Any]:
+            found = site.telemetry(device=device.name, module="after", stream="scores")
+            return [json.loads(one["data"]["result"])["result"] for one in found]
+
+        eventually(lambda: LINE in second(), 60, why=f"the second module; {device.log()}")
+        (first, *_) = eventually(lambda: hub.messages, why="the hub's message")
+    assert (first.topic, json.loads(first.payload)["result"]) == ("yard/detector/scores", LINE)
+    assert list(device.scores()) == []
+    device.stop()
+    assert not processes_of(device.folder)
+
+
 def push(
     site: Site,
     device: Edge,

@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,17 +25,49 @@ _BRIDGE = "198.18.255.1/24"
 _POOL = "base=198.19.0.0/16,size=24"
 
 
-@dataclass(frozen=True, slots=True)
 class Dockerd:
-    """A running daemon.
+    """A daemon with a folder of its own.
 
-    Attributes:
-        socket: Unix socket of its HTTP API.
-        pid: Its process id.
+    Args:
+        folder: Its folder, with a short path: one of a Unix socket has at most 107 bytes.
+        options: Further options of the daemon.
+        disk_mb: What its disk holds, in MiB; None for as much as there is.
     """
 
-    socket: Path
-    pid: int
+    def __init__(self, folder: Path, options: Sequence[str], disk_mb: int | None) -> None:
+        self.socket = folder / "docker.sock"
+        self.pid = 0
+        self._folder = folder
+        self._options = options
+        self._disk_mb = disk_mb
+        self._holder: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data(self) -> Path:
+        """Its data, as it sees it itself."""
+        return Path(f"/proc/{self.pid}/root{self._folder}/data")
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        for name in ("pid", "docker.sock"):
+            (self._folder / name).unlink(missing_ok=True)
+        # What an engine keeps in /run is gone after a power cut, process ids above all.
+        shutil.rmtree(self._folder / "exec", ignore_errors=True)
+        command = _command(self._folder, self._options, self._disk_mb)
+        with (self._folder / "log").open("ab") as log:
+            self._holder = subprocess.Popen(command, stdout=log, stderr=log)
+        self.pid = _await(self._holder, self._folder)
+
+    def kill(self) -> None:
+        """End it and its containers as a power cut would; its data stays."""
+        assert self._holder is not None
+        os.kill(self.pid, signal.SIGKILL)
+        self._holder.wait(30)
+
+    def stop(self) -> None:
+        """Ask it to stop its containers and to end; harmless if it does not run."""
+        if self._holder is not None and self._holder.poll() is None:
+            _end(self._holder)
 
     def docker(self, *arguments: str, timeout_s: float = 60) -> str:
         """Run the docker client against this daemon and return what it prints."""
@@ -57,24 +88,21 @@ class Dockerd:
 
 
 @contextmanager
-def own_dockerd() -> Iterator[Dockerd]:
+def own_dockerd(*options: str, disk_mb: int | None = None) -> Iterator[Dockerd]:
     """Start a daemon, and leave nothing of it behind."""
     if os.geteuid() != 0:
         pytest.fail("a Docker daemon of the tests' own needs root", pytrace=False)
-    # Short: a path of a Unix socket has at most 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="skd-", dir="/tmp"))
+    daemon = Dockerd(folder, options, disk_mb)
     try:
-        with (folder / "log").open("wb") as log:
-            holder = subprocess.Popen(_command(folder), stdout=log, stderr=log)
-        try:
-            yield _await(holder, folder)
-        finally:
-            _end(holder)
+        daemon.start()
+        yield daemon
     finally:
+        daemon.stop()
         shutil.rmtree(folder)
 
 
-def _command(folder: Path) -> list[str]:
+def _command(folder: Path, options: Sequence[str], disk_mb: int | None) -> list[str]:
     config = folder / "daemon.json"
     config.write_text(json.dumps({"features": {}}))
     need("containerd", "containerd")
@@ -89,8 +117,14 @@ def _command(folder: Path) -> list[str]:
         f"--host=unix://{folder}/docker.sock",
         f"--bip={_BRIDGE}",
         f"--default-address-pool={_POOL}",
+        *options,
     ]
-    loopback = f'{need("ip", "iproute2")} link set lo up && exec "$@"'
+    first = f"{need('ip', 'iproute2')} link set lo up"
+    if disk_mb is not None:
+        # In its own mount namespace: the kernel removes it with the daemon.
+        disk = f"mount -t tmpfs -o size={disk_mb}m none {folder}/data"
+        first += f" && mkdir -p {folder}/data && {disk}"
+    loopback = f'{first} && exec "$@"'
     return [
         need("setpriv", "util-linux"),
         "--pdeathsig=KILL",  # when the tests are killed, so is this
@@ -101,7 +135,8 @@ def _command(folder: Path) -> list[str]:
     ]
 
 
-def _await(holder: subprocess.Popen[bytes], folder: Path) -> Dockerd:
+def _await(holder: subprocess.Popen[bytes], folder: Path) -> int:
+    """Wait until a daemon answers, and return its process."""
     socket = folder / "docker.sock"
     probe = [need("docker", "docker.io"), "--host", f"unix://{socket}", "version"]
 
@@ -111,7 +146,7 @@ def _await(holder: subprocess.Popen[bytes], folder: Path) -> Dockerd:
         return subprocess.run(probe, capture_output=True, timeout=30, check=False).returncode == 0
 
     eventually(answers, 30, every_s=0.1, why="dockerd to answer")
-    return Dockerd(socket, _only_child(holder.pid))
+    return _only_child(holder.pid)
 
 
 def _end(holder: subprocess.Popen[bytes]) -> None:

@@ -174,14 +174,18 @@ class Site:
     # --- doing ------------------------------------------------------------------------------
 
     def push(self, name: str, device: str, image: str, **module: Any) -> str:
-        """Push a deployment of one module to one device and return its ``name:version``."""
+        """Push a deployment of one module to one device and return its ``name:version``.
+
+        ``others`` are further modules of it, by their names.
+        """
+        others = module.pop("others", {})
         of_all: dict[str, Any] = {
             key: module.pop(key) for key in ("expires_days", "agent") if key in module
         }
         manifest = {
             "name": name,
             "target": {"devices": [device]},
-            "modules": {"detector": {"image": image, **module}},
+            "modules": {"detector": {"image": image, **module}, **others},
             **of_all,
         }
         out = self.skerry.ok(

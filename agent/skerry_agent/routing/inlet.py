@@ -11,12 +11,14 @@ import re
 import socket
 import stat
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
+from skerry_agent.routing import http_door
+from skerry_agent.routing.feed import feed
+from skerry_agent.routing.router import Door, Store
 from skerry_agent.telling.outbox import Entry, Rank
 from skerry_agent.unix_http import socket_address
 from skerry_contract import shape
@@ -32,15 +34,14 @@ MAX_LINE_BYTES = 256 * 1024
 """Longest line that an instance may send."""
 RETRY_S = 2.0
 """What an instance is told to wait where there is no room."""
-MAX_CONNECTIONS = 4
+MAX_CONNECTIONS = 8
 """Connections that an instance may have at the same time; more are closed at once."""
 _POLL_S = 1.0
+_REQUEST_S = 30.0
 _MAX_ITEMS = 1000
 _compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 _SEVERITIES: tuple[Severity, ...] = ("debug", "info", "warning")
-
-Store = Callable[[Sequence[Entry]], None]
 
 
 class Locks(Protocol):
@@ -97,16 +98,19 @@ class _Line(_Numbered):
 class Inlet:
     """Listens on ``agent.sock`` in the run folder of one instance, until it is closed.
 
+    What a connection begins with says what it is: lines of results and locks, a line that names an
+    input to be fed, or a request over HTTP.
+
     Args:
         module: Name of the module that the folder belongs to.
         run_dir: The run folder.
-        store: Stores entries durably, or raises.
+        door: What the instance may do.
         locks: Takes its locks.
     """
 
-    def __init__(self, module: str, run_dir: Path, store: Store, locks: Locks) -> None:
+    def __init__(self, module: str, run_dir: Path, door: Door, locks: Locks) -> None:
         self._module = module
-        self._store = store
+        self._door = door
         self._locks = locks
         self._talkers: list[threading.Thread] = []
         self._closed = threading.Event()
@@ -116,7 +120,7 @@ class Inlet:
         with socket_address(path) as address:
             self._listener.bind(address)
         _open_to_all(path)
-        self._listener.listen(4)
+        self._listener.listen(MAX_CONNECTIONS)
         self._listener.settimeout(_POLL_S)
         self._thread = threading.Thread(target=self._serve, name=f"inlet {module}", daemon=True)
         self._thread.start()
@@ -157,14 +161,43 @@ class Inlet:
             except OSError:
                 return
             buffer += data
+            if buffer.startswith(http_door.METHODS):
+                connection.settimeout(_REQUEST_S)
+                http_door.serve(connection, buffer, self._request)
+                return
             *lines, buffer = buffer.split(b"\n")
+            queue = self._named(lines[0]) if lines else None
+            if queue is not None:
+                rest = b"\n".join([*lines[1:], buffer])
+                feed(connection, rest, queue, self._door.all_queues, self._closed)
+                return
             if not data or len(buffer) > MAX_LINE_BYTES or not self._answer(connection, lines):
                 return
+
+    def _named(self, line: bytes) -> str | None:
+        """Return the queue of the input that a line names; None for any other line."""
+        if not line.startswith(b'{"input"'):
+            return None
+        try:
+            name = shape.load(line, max_bytes=1024, subject=self._module).get("input")
+        except ContractError:
+            return None
+        return self._door.queues.get(name) if isinstance(name, str) else None
+
+    def _request(self, request: http_door.Request) -> http_door.Reply:
+        door = self._door
+        return http_door.route(
+            request,
+            lambda line: take(self._module, line, door.store, self._locks),
+            door.queues,
+            door.all_queues,
+            self._closed,
+        )
 
     def _answer(self, connection: socket.socket, lines: list[bytes]) -> bool:
         try:
             for line in lines:
-                answer = take(self._module, line, self._store, self._locks)
+                answer = take(self._module, line, self._door.store, self._locks)
                 connection.sendall(json.dumps(answer).encode() + b"\n")
         except OSError:
             return False

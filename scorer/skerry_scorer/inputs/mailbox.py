@@ -22,8 +22,8 @@ class Message(NamedTuple):
 
     Attributes:
         input: Name of the input.
-        kind: ``topic``, ``line`` or ``time``.
-        name: The topic, the number of the line, or when it was due.
+        kind: ``topic``, ``line``, ``stream`` or ``time``.
+        name: The topic or stream, the number of the line, or when it was due.
         content: The bytes.
         fault: Why it cannot be given to ``run()``, or "".
         settled: Tells where it came from that it needs not come again; from any thread.

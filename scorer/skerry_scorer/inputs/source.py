@@ -12,7 +12,8 @@ class Taken(Protocol):
 
     Attributes:
         input: Name of the input, as the manifest gives it.
-        kind: What results call the input's own name: ``file``, ``topic``, ``line`` or ``time``.
+        kind: What results call the input's own name: ``file``, ``topic``, ``line``, ``stream`` or
+            ``time``.
         name: Its own name.
     """
 

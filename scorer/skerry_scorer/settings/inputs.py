@@ -102,11 +102,26 @@ class TimerInput:
 
 
 @dataclass(frozen=True)
+class RoutedInput:
+    """Results of another module, which the agent feeds.
+
+    Attributes:
+        stream: Whose, for people: the agent knows it.
+        aside: Folder for the lock, the note, and what failed.
+        form: What ``run()`` gets.
+    """
+
+    stream: str
+    aside: Path
+    form: Form = "text"
+
+
+@dataclass(frozen=True)
 class HttpInput:
     """Requests to ``/score``, whose results go to the agent besides."""
 
 
-Input = FolderInput | TopicInput | CommandInput | TimerInput | HttpInput
+Input = FolderInput | TopicInput | CommandInput | TimerInput | HttpInput | RoutedInput
 
 
 def read_inputs(value: Any) -> dict[str, Input]:
@@ -134,7 +149,7 @@ def text(value: Any, where: str) -> str:
 def _input(entry: Any, where: str) -> Input:
     if not isinstance(entry, dict):
         raise SettingsError(f"settings.json: {where}: expected an object")
-    kinds = [kind for kind in ("http", "topic", "command", "every_s") if kind in entry]
+    kinds = [kind for kind in ("http", "topic", "command", "every_s", "stream") if kind in entry]
     if not kinds:
         folder = Path(text(entry.get("folder"), f"{where}.folder"))
         return FolderInput(folder, text(entry.get("pattern", "*"), f"{where}.pattern"))
@@ -152,6 +167,8 @@ def _input(entry: Any, where: str) -> Input:
         return TopicInput(topic, aside, broker, form)
     if kinds == ["command"]:
         return CommandInput(_words(entry["command"], f"{where}.command"), aside, form)
+    if kinds == ["stream"]:
+        return RoutedInput(text(entry["stream"], f"{where}.stream"), aside)
     return TimerInput(_seconds(entry["every_s"], f"{where}.every_s"), aside)
 
 

@@ -28,12 +28,14 @@ def test_docker_is_taken_where_it_answers(dockerd: Dockerd, tmp_path: Path) -> N
     for runtime in ("auto", "docker"):
         caps = choose(config(runtime, dockerd.socket), tmp_path).caps()
         assert (caps.name, caps.isolation) == ("docker", "container")
-        assert {"memory", "cpu", "pids", "network"} == set(caps.enforces)
+        assert {"memory", "cpu", "pids", "network", "device_files", "root", "seccomp"} == set(
+            caps.enforces
+        )
 
 
 def test_processes_are_taken_where_docker_does_not_answer(tmp_path: Path) -> None:
     caps = choose(config("auto", tmp_path / "none.sock"), tmp_path).caps()
-    assert (caps.name, caps.isolation) == ("process", "bubblewrap")
+    assert (caps.name, caps.isolation) == ("process", "runc")
 
 
 def test_a_choice_that_was_made_once_stays(dockerd: Dockerd, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from skerry_contract.manifest import (
     HttpInput,
     Probe,
     Resources,
+    Route,
     RunSettings,
     Shadow,
     TimerInput,
@@ -53,6 +54,7 @@ def test_a_whole_manifest_is_read_field_by_field() -> None:
         probe=Probe(60, 10, 5, 3, live=Check("/healthz", 8080), ready=Check("/readyz", 8080)),
         device_files=("/dev/video0",),
         folders={"calibration": "/srv/calibration"},
+        routes={"site": Route("site/{module}/{stream}")},
         requires=("memory", "root"),
     )
     assert found.windows == (Window("02:00", "04:00", ("mon", "tue", "wed", "thu", "fri")),)
@@ -184,6 +186,25 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ),
         (f"{FACES}.folders", {"a": "etc"}, f"{FACES}.folders.a: expected an absolute path"),
         (f"{FACES}.folders", {"a": "/etc/../root"}, f"{FACES}.folders.a: expected an absolute"),
+        (f"{FACES}.inputs.frames", {"stream": "scores"}, f"{FACES}.inputs.frames.stream: expected"),
+        (
+            f"{FACES}.inputs.frames",
+            {"stream": "mic/scores"},
+            f"{FACES}.inputs.frames.stream: there is no",
+        ),
+        (
+            f"{FACES}.inputs.frames",
+            {"stream": "faces/*"},
+            f"{FACES}.inputs.frames.stream: faces would be fed",
+        ),
+        (f"{FACES}.routes.site.topic", "a/#", f"{FACES}.routes.site.topic: expected a topic"),
+        (
+            f"{FACES}.routes.site.broker.ca_file",
+            "ca.pem",
+            f"{FACES}.routes.site.broker.ca_file: the",
+        ),
+        (f"{FACES}.routes.site.priority", 10, f"{FACES}.routes.site.priority: must be at most 9"),
+        (f"{FACES}.upstream", ["a/b"], f"{FACES}.upstream[0]: expected a stream's name"),
         (f"{FACES}.requires", ["ram"], f"{FACES}.requires[0]: expected one of memory, cpu, pids"),
     ],
 )

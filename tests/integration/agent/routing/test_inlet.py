@@ -15,8 +15,11 @@ import pytest
 from skerry_agent.reconciling.clock import machine_clock
 from skerry_agent.reconciling.holds import Holds
 from skerry_agent.routing.inlet import MAX_CONNECTIONS, MAX_LINE_BYTES, Inlet
+from skerry_agent.routing.queues import RouteQueues
+from skerry_agent.routing.router import Door, Router
 from skerry_agent.telling.outbox import Entry, Outbox, Rank
 from skerry_agent.unix_http import socket_address
+from skerry_contract.manifest import RunSettings
 from support.waiting import eventually
 
 SCORER = str(Path(__file__).parents[4] / "scorer")
@@ -30,9 +33,13 @@ class Storing:
     def __init__(self, folder: Path) -> None:
         self.run_dir = folder / "run"
         self.run_dir.mkdir(parents=True)
+        self.queues = RouteQueues(folder / "routes.db")
         self.box = Outbox(folder / "outbox.db", "b1", limit_bytes=10**7)
         self.holds = Holds(folder, machine_clock())
-        self.inlet = Inlet("cam", self.run_dir, self._put, self.holds)
+        self.inlet = Inlet("cam", self.run_dir, self.door(), self.holds)
+
+    def door(self) -> Door:
+        return Router(self.queues, self._put).open("cam.abc", "cam", RunSettings())
 
     def _put(self, entries: Sequence[Entry]) -> None:
         self.box.put(entries, ts="t", now_s=0.0)
@@ -50,6 +57,7 @@ class Storing:
 
     def close(self) -> None:
         self.inlet.close()
+        self.queues.close()
         self.box.close()
 
 
@@ -169,7 +177,7 @@ def test_a_closed_inlet_takes_no_more_and_another_can_take_its_place(tmp_path: P
         first.inlet.close()
         eventually(lambda: connection.recv(1) == b"", why="the old connection ends")
 
-    second = Inlet("cam", first.run_dir, first._put, first.holds)
+    second = Inlet("cam", first.run_dir, first.door(), first.holds)
     with first.connect() as connection:
         connection.sendall(line(2, "b"))
         assert answers(connection, 1) == [{"stored": 2}]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from skerry_agent.routing import inlet
 from skerry_agent.routing.inlet import MAX_LINE_BYTES, RETRY_S
+from skerry_agent.routing.router import Store
 from skerry_agent.telling.outbox import Entry, Outbox, Rank
 from skerry_contract import shape
 from skerry_contract.errors import ConflictError, ContractError, NoSpaceError, ScorerError
@@ -50,7 +51,7 @@ class LockBook:
         self.held.pop(module, None)
 
 
-def take(module: str, data: bytes, store: inlet.Store) -> Any:
+def take(module: str, data: bytes, store: Store) -> Any:
     return inlet.take(module, data, store, LockBook())
 
 
