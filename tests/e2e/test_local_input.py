@@ -107,9 +107,10 @@ def test_a_container_has_lines_and_ticks_and_a_place_for_data_too(
 def test_results_go_on_to_another_module_and_to_a_broker_and_only_what_is_meant_to_upstream(
     site: Site, edge: Callable[..., Edge], broker: Mosquitto
 ) -> None:
+    there = {"port": broker.port, "user": "yard", "password": "of the yard"}
     device = edge(site, "yard-routes", "process")
     device.start()
-    with MqttClient(broker.port) as hub:
+    with MqttClient(broker.port, "yard", "of the yard") as hub:
         hub.subscribe("yard/#")
         deployment = site.push(
             device.name,
@@ -117,7 +118,7 @@ def test_results_go_on_to_another_module_and_to_a_broker_and_only_what_is_meant_
             "yard:1",
             inputs={"meter": {"command": ["python3", "meter.py"]}},
             upstream=[],
-            routes={"hub": {"topic": "yard/{module}/{stream}", "broker": {"port": broker.port}}},
+            routes={"hub": {"topic": "yard/{module}/{stream}", "broker": there}},
             requires=["memory", "pids", "network", "root", "seccomp"],
             others={"after": {"image": "yard:1", "inputs": {"line": {"stream": "detector/*"}}}},
         )
