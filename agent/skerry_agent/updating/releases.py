@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +23,7 @@ _RELEASE = re.compile("[0-9a-f]{64}")
 _WHY = ".why"
 _AWAY = ".away"
 _MAX_BYTES = 64 * 1024
+_COMPILE_S = 300.0
 
 
 class Releases:
@@ -59,6 +62,12 @@ class Releases:
                 remedy="Name one that 'skerry agent publish' has made.",
             )
         self._unpacked.add(image, store)
+        # Beside the agent, for what a compiler takes it does not give back. If it fails, the
+        # agent compiles itself.
+        folder = self._folder / image.digest.removeprefix("sha256:")
+        with suppress(OSError, subprocess.TimeoutExpired):
+            line = [sys.executable, "-I", "-m", "compileall", "-q", str(folder)]
+            subprocess.run(line, check=False, capture_output=True, timeout=_COMPILE_S)
 
     def keep(self, *releases: str) -> None:
         """Remove every release but these, and what these have said of themselves."""
