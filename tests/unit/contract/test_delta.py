@@ -2,6 +2,7 @@
 
 import io
 import tracemalloc
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -61,6 +62,14 @@ def test_a_byte_that_changed_makes_other_bytes_or_an_error_that_is_ours(at: int,
     except ContractError:
         return
     assert len(out) == len(MADE)
+
+
+@pytest.mark.parametrize("place", range(16, 40))
+def test_a_stream_that_is_longer_than_any_can_be_is_no_crash(place: int) -> None:
+    wrong = bytearray(GOOD)
+    wrong[place] = 0xFF
+    with suppress(ContractError):
+        applied(bytes(wrong), len(MADE))
 
 
 @pytest.mark.parametrize("count", [0, 5, 14, 15, 30, 47, 60, len(GOOD) // 2, len(GOOD) - 99])
