@@ -139,8 +139,6 @@ def apply(old: IO[bytes], delta: IO[bytes], write: Callable[[bytes], object], *,
     told, *lengths = _HEAD.unpack(head[len(_MAGIC) :])
     if told != size:
         raise ContractError(f"makes {told} bytes, {size} are wanted", subject="delta")
-    if max(lengths) > _MOST_BYTES:
-        raise ContractError("has a stream that is too long", subject="delta")
     places = [len(head), len(head) + lengths[0], len(head) + lengths[0] + lengths[1]]
     instructions, new, differences = (
         _Stream(delta, place, length, about)
