@@ -103,7 +103,7 @@ class UnpackedImages:
 def _open_scratch(rootfs: Path) -> None:
     """Let everybody write to what is mounted on ``/tmp``: runc gives it the mode of the folder."""
     scratch = rootfs / "tmp"
-    if not scratch.is_symlink():
+    if scratch.is_dir() and not scratch.is_symlink():
         scratch.chmod(0o1777)
 
 
