@@ -220,6 +220,8 @@ def test_without_an_agent_the_host_ends_itself_where_run_hangs(
         assert host.wait() == 5
     host.ready().request("POST", "/skerry/serve")
     eventually(lambda: host.log.read_text().count('"result":"2"') == 1)
+    # Results are told before their inputs are put away.
+    eventually((inputs / "failed" / "001.txt").exists)
     assert (inputs / "failed" / "001.txt").read_text() == "bad"
     log = host.log.read_text()
     assert "run() has taken more than 1 s" in log
