@@ -72,11 +72,12 @@ def test_a_new_agent_takes_over_and_the_module_runs_on(site: Site, edge: MakeEdg
     device.until_committed(push(device, FIRST, publish(site, "fine")))
     digest = site.get("/v1/modules/fine/1")["images"]
     eventually(lambda: release_of(device) in str(digest) and release_of(device), 30)
-    (module,) = device.module_pids()
+    module = device.module_pids()
+    assert module
     first = release_of(device)
     device.until_committed(push(device, FIRST, publish(site, "finer")), within_s=90)
     assert release_of(device) not in ("", first)
-    assert device.module_pids() == [module]
+    assert device.module_pids() == module
     device.until_scored(device.reading(1))
     slots = device.folder / "state" / "agent"
     eventually(lambda: sum(one.is_dir() for one in slots.iterdir()) == 2, 30)
@@ -97,13 +98,14 @@ def test_a_bad_agent_is_refused_and_what_ran_runs_on(
     device.start()
     device.until_committed(push(device, FIRST, publish(site, f"good-{name}")))
     before = release_of(device)
-    (module,) = device.module_pids()
+    module = device.module_pids()
+    assert module
     push(device, SECOND, publish(site, name, first))
     said = device.until_refused("AGENT", within_s=90)
     assert name in said["failure"]["text"]
     assert said["modules"]["detector"]["image"] == FIRST
     assert release_of(device) == before
-    assert device.module_pids() == [module]
+    assert device.module_pids() == module
     device.until_scored(device.reading(1))
     # The way forward is open: a release that works is taken.
     device.until_committed(push(device, SECOND, publish(site, f"better-{name}")))
