@@ -266,6 +266,10 @@ def read_configuration(file: Path, known: frozenset[str] | None) -> dict[str, An
         told = yaml.safe_load(data)
     except OSError as error:
         raise ManifestError(f"cannot be read: {error.strerror}", subject=str(file)) from error
+    except yaml.MarkedYAMLError as error:
+        mark, what = error.problem_mark, error.problem or error.context
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ManifestError(f"is no JSON or YAML: {place}{what}", subject=str(file)) from error
     except (yaml.YAMLError, ValueError) as error:
         raise ManifestError(f"is no JSON or YAML: {error}", subject=str(file)) from error
     if not isinstance(told, dict):

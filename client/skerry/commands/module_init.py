@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from skerry import recipe
 from skerry.demo.material import template, templates
 from skerry.session import Session, with_session
 from skerry_contract.errors import ConflictError
@@ -37,9 +38,14 @@ def init(session: Session, folder: Path | None, name: str) -> None:
         dirs_exist_ok=True,
         ignore=shutil.ignore_patterns("__pycache__", ".*"),
     )
-    session.output.result(
-        {"folder": str(target), "template": name},
-        f"{target} is made from the template {name}; {target / 'README.md'} says what is next"
+    called = recipe.read(target).name if (target / "score.py").is_file() else None
+    more = f"; module.toml calls the module {called}" if called else ""
+    following = (
+        f"{target / 'README.md'} says what is next"
         if (target / "README.md").exists()
-        else f"{target} is made from the template {name}; next: skerry module build {target}",
+        else f"next: skerry module build {target}"
+    )
+    session.output.result(
+        {"folder": str(target), "template": name, "module": called},
+        f"{target} is made from the template {name}{more}; {following}",
     )

@@ -8,13 +8,21 @@ MAX_LOG_BYTES = 16 * 1024 * 1024
 """Length of a log above which its older half is dropped when a host is started."""
 
 
-def last_lines(log: Path, count: int) -> str:
-    """Return the last ``count`` lines of a log; empty if there is none."""
+def length(log: Path) -> int:
+    """Return how many bytes a log has; 0 if there is none."""
+    try:
+        return log.stat().st_size
+    except OSError:
+        return 0
+
+
+def last_lines(log: Path, count: int, *, start: int = 0) -> str:
+    """Return the last ``count`` lines of what a log has from byte ``start`` on."""
     if count <= 0:
         return ""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - MAX_LOG_BYTES))
+            file.seek(max(start, os.fstat(file.fileno()).st_size - MAX_LOG_BYTES))
             lines = file.read(MAX_LOG_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return ""

@@ -20,7 +20,7 @@ from skerry.durable import write_file
 from skerry.local import container, processes
 from skerry.local.answers import Failure, is_ready, read_failure
 from skerry.local.layout import CONTAINER, Layout
-from skerry.local.logs import Follower, last_lines, trim
+from skerry.local.logs import Follower, last_lines, length, trim
 from skerry.local.ports import check_port
 from skerry.local.processes import HostProcess
 from skerry.local.record import Record, State, state_of
@@ -41,6 +41,8 @@ _HAND_OVER_S = 0.05
 """Seconds in which the old host gets the requests of those who had connected to it."""
 _LOCK_S = INIT_S + 60.0
 _TAIL_LINES = 40
+_LOG_START = "log-start"
+"""File of a run folder with the length that the log had when its host was started."""
 
 Show = Callable[[str], object]
 
@@ -210,7 +212,7 @@ class LocalService:
                     f"{record.name}: init() of {record.entry_script} has not returned within "
                     f"{deadline_s:g} s",
                     remedy="Look at its log, or give it more time.",
-                    detail=self.last_lines(_TAIL_LINES),
+                    detail=self._said(record),
                 )
             time.sleep(_LOOK_S)
 
@@ -224,14 +226,25 @@ class LocalService:
 
     def _failure(self, record: Record) -> Failure:
         found = read_failure(self._at.run_dir(record.generation))
-        told = found or Failure("the scorer host has ended", self.last_lines(_TAIL_LINES))
+        told = found or Failure("the scorer host has ended", self._said(record))
         # Paths as the script's author knows them, not as it was copied.
         code = container.APP_ROOT if record.image else str(self._at.code(record.generation))
         detail = told.detail.replace(f"{code}{os.sep}", f"{record.source}{os.sep}")
         return replace(told, detail=detail)
 
+    def _said(self, record: Record) -> str:
+        """Return the end of what was written since the host of this generation was started."""
+        mark = self._at.run_dir(record.generation) / _LOG_START
+        try:
+            start = int(mark.read_text())
+        except (OSError, ValueError):
+            start = 0
+        return last_lines(self._at.log, _TAIL_LINES, start=start)
+
     def _start(self, record: Record) -> None:
         trim(self._at.log)
+        mark = self._at.run_dir(record.generation) / _LOG_START
+        mark.write_text(str(length(self._at.log)))
         command = [record.python, "-m", "skerry_scorer"]
         if record.image:
             container.make_room(self._at, record)

@@ -155,6 +155,22 @@ def test_a_broken_reload_leaves_what_serves(places: Places, write_script: WriteS
     assert len(processes.find(places.services / "greeter")) == 1
 
 
+def test_a_host_that_just_ends_is_not_blamed_on_what_ran_before(
+    places: Places, write_script: WriteScript
+) -> None:
+    service, record = service_of(
+        places, write_script("print('of the first')\n" + SAYS.format(word="ahoy"))
+    )
+    service.deploy(record)
+    service.wait()
+    write_script("print('of the second')\ndef init():\n    import os\n    os._exit(0)\n")
+    with pytest.raises(InitFailedError) as caught:
+        service.reload()
+    assert "of the first" in service.last_lines(100)
+    assert "of the first" not in caught.value.detail
+    service.delete()
+
+
 def test_a_taken_port_is_refused(places: Places, write_script: WriteScript) -> None:
     service, record = service_of(places, write_script(SAYS.format(word="x")))
     service.deploy(record)
