@@ -38,7 +38,8 @@ def init(session: Session, folder: Path | None, name: str) -> None:
         dirs_exist_ok=True,
         ignore=shutil.ignore_patterns("__pycache__", ".*"),
     )
-    called = recipe.read(target).name if (target / "score.py").is_file() else None
+    told = target / "module.toml"
+    called = recipe.read(told).name if told.is_file() else None
     more = f"; module.toml calls the module {called}" if called else ""
     following = (
         f"{target / 'README.md'} says what is next"
