@@ -56,8 +56,9 @@ def publish(site: Site, name: str, first: str = "") -> str:
     return f"{made.name}:{made.version}"
 
 
-def push(device: Edge, image: str, agent: str) -> str:
-    return device.site.push(device.name, device.name, image, inputs=INPUTS, agent=agent)
+def push(device: Edge, image: str, agent: str | None = None) -> str:
+    of_all = {"agent": agent} if agent else {}
+    return device.site.push(device.name, device.name, image, inputs=INPUTS, **of_all)
 
 
 def release_of(device: Edge) -> str:
@@ -96,19 +97,16 @@ def test_a_bad_agent_is_refused_and_what_ran_runs_on(
 ) -> None:
     device = edge(site, name)
     device.start()
-    device.until_committed(push(device, FIRST, publish(site, f"good-{name}")))
-    before = release_of(device)
+    device.until_committed(push(device, FIRST))
     module = device.module_pids()
     assert module
     push(device, SECOND, publish(site, name, first))
     said = device.until_refused("AGENT", within_s=90)
     assert name in said["failure"]["text"]
     assert said["modules"]["detector"]["image"] == FIRST
-    assert release_of(device) == before
+    assert release_of(device) == ""
     assert device.module_pids() == module
     device.until_scored(device.reading(1))
-    # The way forward is open: a release that works is taken.
-    device.until_committed(push(device, SECOND, publish(site, f"better-{name}")))
 
 
 def test_whenever_the_power_is_cut_a_new_agent_arrives_in_the_end(
@@ -127,7 +125,9 @@ def test_whenever_the_power_is_cut_a_new_agent_arrives_in_the_end(
 def test_an_image_that_is_no_agent_is_refused_by_name(site: Site, edge: MakeEdge) -> None:
     device = edge(site, "mistaken")
     device.start()
-    device.until_committed(push(device, FIRST, publish(site, "right")))
+    device.until_committed(push(device, FIRST))
     push(device, FIRST, SECOND)
     said = device.until_refused("CONTRACT", within_s=60)
     assert "no release of the agent" in said["failure"]["text"]
+    # The way forward is open: a release that works is taken.
+    device.until_committed(push(device, SECOND, publish(site, "right")), within_s=90)
