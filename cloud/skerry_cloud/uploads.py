@@ -102,13 +102,14 @@ class Uploads:
             NotFoundError: It was never begun, or was forgotten.
         """
         name = Digest(check_digest(digest))
-        if self._blobs.has(digest):
-            size = self._blobs.size(digest)
-            return Upload(name, size, size)
+        # First what is on this disk: an upload goes on while the object store is away.
         for path in self._folder.glob(f"{_hex(digest)}.*"):
             with suppress(FileNotFoundError):
                 size = _size(path)
                 return Upload(name, size, min(path.stat().st_size, max(size - 1, 0)))
+        if self._blobs.has(digest):
+            size = self._blobs.size(digest)
+            return Upload(name, size, size)
         raise NotFoundError(f"there is no upload of {digest}", remedy="Begin it anew.")
 
     def append(self, digest: str, offset: int, source: Readable) -> Upload:
