@@ -13,6 +13,7 @@ import pytest
 
 import skerry_agent.launcher
 from skerry_agent.launcher import AGAIN, MAX_TRIES, Record, read, write
+from support.site import kill, processes_of
 
 DEADLINE_S = 20.0
 TELL = """\
@@ -73,6 +74,9 @@ class Run:
             if process.poll() is None:
                 process.terminate()
                 assert process.wait(DEADLINE_S) == 0
+        # A stand-in whose launcher was killed does not look after it.
+        for pid in processes_of(self.home):
+            kill(pid)
 
 
 def package(folder: Path, name: str, body: str) -> None:
