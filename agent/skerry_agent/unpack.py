@@ -5,19 +5,16 @@ in the agent's memory for good, and because layers come from outside: here a hos
 memory limit, and nothing but a folder that nobody uses yet. Each layer's digest is checked once
 more while it is read, so a rotten card is found here and not as a strange error later.
 
-Exit status 0: done. 1: one line of JSON with ``code`` and ``text`` on standard output.
+``child_job`` has what it reads, says and ends with.
 
 Source: OCI image specification 1.1, ``layer.md`` (change sets, whiteouts).
 """
 
 import ctypes
-import errno
 import gzip
 import hashlib
 import io
-import json
 import os
-import resource
 import shutil
 import sys
 import tarfile
@@ -26,14 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from skerry_agent import child_job
 from skerry_agent.rootfs import inside, relative_target
-from skerry_contract import shape
 from skerry_contract.errors import (
     ContractError,
     DigestError,
     NoSpaceError,
-    RuntimeFailedError,
-    SkerryError,
 )
 from skerry_contract.shape import Range, Size, Text
 
@@ -43,7 +38,6 @@ if TYPE_CHECKING:
 MAX_ENTRIES = 500_000
 """Files, folders and links in all layers of one image."""
 _MEMORY_BYTES = 512 * 1024 * 1024
-_MAX_JOB_BYTES = 256 * 1024
 _CHUNK_BYTES = 64 * 1024
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -282,27 +276,5 @@ def _sync_file_system(folder: Path) -> None:
         os.close(descriptor)
 
 
-def main() -> int:
-    """Do the job on standard input and return the exit status."""
-    # A name of a gigabyte in an archive's header must end this process and not the device.
-    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
-    try:
-        job = shape.parse(Job, sys.stdin.buffer.read(_MAX_JOB_BYTES), max_bytes=_MAX_JOB_BYTES)
-        unpack(job)
-    except SkerryError as error:
-        return _fail(error.code, error.text)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return _fail(NoSpaceError.code if full else RuntimeFailedError.code, str(error))
-    except MemoryError:
-        return _fail(ContractError.code, f"a layer needs more than {_MEMORY_BYTES} bytes of memory")
-    return 0
-
-
-def _fail(code: str, text: str) -> int:
-    json.dump({"code": code, "text": text}, sys.stdout)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(child_job.do(Job, unpack, memory_bytes=_MEMORY_BYTES))

@@ -5,14 +5,11 @@ agent's memory for good, and because the delta comes from outside: here it meets
 nothing but a file that nobody uses yet. What it makes is only kept if it has the digest that the
 image's config promises for the layer.
 
-Exit status 0: done. 1: one line of JSON with ``code`` and ``text`` on standard output.
+``child_job`` has what it reads, says and ends with.
 """
 
-import errno
 import hashlib
-import json
 import os
-import resource
 import sys
 import zlib
 from collections.abc import Iterator
@@ -21,13 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated
 
-from skerry_contract import shape
+from skerry_agent import child_job
 from skerry_contract.delta import apply
-from skerry_contract.errors import ContractError, DigestError, NoSpaceError, SkerryError
+from skerry_contract.errors import ContractError, DigestError
 from skerry_contract.shape import Range, Text
 
 _MEMORY_BYTES = 96 * 1024 * 1024
-_MAX_JOB_BYTES = 64 * 1024
 _PIECE_BYTES = 64 * 1024
 _PathText = Annotated[str, Text(max_length=4096)]
 
@@ -111,32 +107,14 @@ def _inflated(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while data := file.read(_PIECE_BYTES):
             while data:
-                yield inflater.decompress(data, _PIECE_BYTES)
+                try:
+                    yield inflater.decompress(data, _PIECE_BYTES)
+                except zlib.error as error:
+                    raise ContractError(f"the older layer is damaged: {error}") from error
                 data = inflater.unconsumed_tail
                 if inflater.eof:
                     data, inflater = inflater.unused_data, zlib.decompressobj(31)
 
 
-def main() -> int:
-    """Do the job on standard input and return the exit status."""
-    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
-    try:
-        job = shape.parse(Job, sys.stdin.buffer.read(_MAX_JOB_BYTES), max_bytes=_MAX_JOB_BYTES)
-        patch(job)
-    except SkerryError as error:
-        return _fail(error.code, error.text)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return _fail(NoSpaceError.code if full else ContractError.code, str(error))
-    except (MemoryError, zlib.error) as error:
-        return _fail(ContractError.code, f"the delta cannot be applied: {error!r}")
-    return 0
-
-
-def _fail(code: str, text: str) -> int:
-    json.dump({"code": code, "text": text}, sys.stdout)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(child_job.do(Job, patch, memory_bytes=_MEMORY_BYTES))

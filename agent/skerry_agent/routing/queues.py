@@ -6,7 +6,6 @@ Within a queue the most important goes first, then the oldest.
 """
 
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skerry_agent.core.routing import Destination
+from skerry_agent.database_file import DatabaseFile
 from skerry_contract.errors import NoSpaceError
 
 MAX_QUEUE_BYTES = 8 * 1024 * 1024
@@ -75,15 +75,11 @@ class RouteQueues:
     """
 
     def __init__(self, path: Path, *, limit_bytes: int = MAX_QUEUE_BYTES) -> None:
-        self._path = path
         self._limit_bytes = limit_bytes
-        self._lock = threading.Lock()
+        self._watching = threading.Lock()
         self._watchers: set[int] = set()
-        with self._translated():
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA cache_size = -128")
-            self._db.executescript(_SCHEMA)
+        self._file = DatabaseFile(path, _SCHEMA, cache_kib=128)
+        self._db = self._file.connection
 
     def check_room(self, items: Sequence[tuple[Destination, bytes]], *, now_s: float) -> None:
         """Refuse results if a queue that makes its sources wait has no room for them.
@@ -97,7 +93,7 @@ class RouteQueues:
                 needed[destination.name] = needed.get(destination.name, 0) + len(data)
         if not needed:
             return
-        with self._lock, self._transaction():
+        with self._file.writing(synced=False):
             for name, size in needed.items():
                 self._expire(name, now_s)
                 if self._size(name) + size > self._limit_bytes:
@@ -118,7 +114,7 @@ class RouteQueues:
         Raises:
             NoSpaceError: The disk is full.
         """
-        with self._lock, self._synced(), self._transaction():
+        with self._file.writing():
             self._db.executemany(
                 "INSERT INTO item (queue, priority, expires_s, subject, data)"
                 " VALUES (?, ?, ?, ?, ?)",
@@ -137,7 +133,7 @@ class RouteQueues:
             limit: How many.
             now_s: The time in seconds since 1970.
         """
-        with self._lock, self._translated():
+        with self._file.reading():
             rows = self._db.execute(
                 "SELECT id, subject, data FROM item WHERE queue = ? AND expires_s > ?"
                 " ORDER BY priority, id LIMIT ?",
@@ -147,7 +143,7 @@ class RouteQueues:
 
     def done(self, queue: str, ids: Collection[int]) -> None:
         """Forget results of a queue: whoever they were for has them."""
-        with self._lock, self._transaction():
+        with self._file.writing(synced=False):
             gone = 0
             for one in ids:
                 where = "DELETE FROM item WHERE queue = ? AND id = ?"
@@ -156,7 +152,7 @@ class RouteQueues:
 
     def levels(self) -> dict[str, Level]:
         """Return how every queue stands that holds something, or once did."""
-        with self._lock, self._translated():
+        with self._file.reading():
             rows = self._db.execute(
                 "SELECT queue, COUNT(*), TOTAL(LENGTH(data)) FROM item GROUP BY queue"
             ).fetchall()
@@ -170,21 +166,20 @@ class RouteQueues:
     @contextmanager
     def watched(self, watcher: int) -> Iterator[None]:
         """Write to ``watcher``, an eventfd(2), whenever something is queued."""
-        with self._lock:
+        with self._watching:
             self._watchers.add(watcher)
         try:
             yield
         finally:
-            with self._lock:
+            with self._watching:
                 self._watchers.discard(watcher)
 
     def close(self) -> None:
         """Close the file; nothing is lost by not doing so."""
-        with self._lock:
-            self._db.close()
+        self._file.close()
 
     def _wake(self) -> None:
-        with self._lock:
+        with self._watching:
             for watcher in self._watchers:
                 with suppress(OSError):  # full: it is readable already
                     os.eventfd_write(watcher, 1)
@@ -220,39 +215,6 @@ class RouteQueues:
                 " ON CONFLICT (queue, what) DO UPDATE SET n = n + excluded.n",
                 (queue, what, number),
             )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _synced(self) -> Iterator[None]:
-        """Sync what is put; what is taken out may come back with the power, and is sent again."""
-        with self._translated():
-            self._db.execute("PRAGMA synchronous = FULL")
-        try:
-            yield
-        finally:
-            with self._translated():
-                self._db.execute("PRAGMA synchronous = NORMAL")
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise NoSpaceError(
-                f"{self._path}: {error}",
-                remedy="Free some space, or see whether the disk is sound.",
-            ) from error
 
 
 def now() -> float:

@@ -17,9 +17,7 @@ Whatever is given up is counted, by reason:
 | ``damaged`` | the file could not be read and was put aside; counts once, whatever was in it |
 """
 
-import logging
 import sqlite3
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -28,9 +26,8 @@ from enum import IntEnum
 from pathlib import Path
 
 from skerry_agent.core.window import Stored
+from skerry_agent.database_file import DatabaseFile
 from skerry_contract.errors import ContractError, NoSpaceError
-
-log = logging.getLogger(__name__)
 
 MAX_ITEM_BYTES = 64 * 1024
 """Largest data of one item."""
@@ -131,20 +128,19 @@ class Outbox:
         limit_bytes: int,
         keep_s: Mapping[Rank, float] | None = None,
     ) -> None:
-        self._path = path
         self._boot = boot
         self._limit_bytes = limit_bytes
         self._keep_s = keep_s or {}
         self._expired_at = -EXPIRE_EVERY_S
-        self._lock = threading.Lock()
-        with self._translated():
-            self._db, damaged = _opened(path)
+        self._file = DatabaseFile(path, _SCHEMA, cache_kib=256, upgrade=_count_ages)
+        self._db = self._file.connection
+        with self._file.writing(synced=False):
             self._db.execute("DELETE FROM counter WHERE boot <> ?", (boot,))
             self._rows, size = self._db.execute(
                 "SELECT COUNT(*), TOTAL(LENGTH(data)) FROM item"
             ).fetchone()
             self._size = int(size) + ROW_BYTES * self._rows
-            if damaged:
+            if self._file.damaged:
                 self._count("damaged", 1)
 
     def put(self, entries: Sequence[Entry], *, ts: str, now_s: float) -> None:
@@ -165,7 +161,7 @@ class Outbox:
                     f"{entry.stream}: {len(entry.data)} bytes, at most {MAX_ITEM_BYTES} allowed",
                     remedy="Return less from run(), such as scores instead of whole inputs.",
                 )
-        with self._lock, self._transaction():
+        with self._counting() as tally:
             gone = self._expire(now_s)
             gone += self._make_room(entries, gone)
             numbers = {
@@ -189,12 +185,11 @@ class Outbox:
                     for one in entries
                 ],
             )
-        self._rows += len(entries) - gone.rows
-        self._size += _size_of(entries) - gone.size_bytes
+            tally.add(len(entries) - gone.rows, _size_of(entries) - gone.size_bytes)
 
     def waiting(self, rank: Rank, *, after_id: int, limit: int) -> list[Stored]:
         """Return up to ``limit`` items of ``rank`` stored after ``after_id``, in order."""
-        with self._lock, self._translated():
+        with self._file.reading():
             rows = self._db.execute(
                 "SELECT id, boot, stream, seq, ts, stored_s, data FROM item"
                 " WHERE rank = ? AND id > ? ORDER BY id LIMIT ?",
@@ -204,7 +199,7 @@ class Outbox:
 
     def floor(self, boot: str, stream: str) -> int | None:
         """Return the lowest number that is still held of a boot and stream."""
-        with self._lock, self._translated():
+        with self._file.reading():
             (lowest,) = self._db.execute(
                 "SELECT MIN(seq) FROM item WHERE boot = ? AND stream = ?", (boot, stream)
             ).fetchone()
@@ -212,15 +207,14 @@ class Outbox:
 
     def forget(self, boot: str, stream: str, seq: int) -> None:
         """Remove everything of a boot and stream up to ``seq``: the cloud has it."""
-        with self._lock, self._unsynced(), self._transaction():
+        with self._counting(synced=False) as tally:
             where = "WHERE boot = ? AND stream = ? AND seq <= ?"
             rows, freed = self._db.execute(
                 f"SELECT COUNT(*), TOTAL(LENGTH(data)) FROM item {where}",  # noqa: S608 - a constant
                 (boot, stream, seq),
             ).fetchone()
             self._db.execute(f"DELETE FROM item {where}", (boot, stream, seq))  # noqa: S608
-        self._rows -= rows
-        self._size -= int(freed) + ROW_BYTES * rows
+            tally.add(-rows, -int(freed) - ROW_BYTES * rows)
 
     def expire(self, now_s: float) -> None:
         """Give up what is too old by now, some thousand items at most; call it now and then.
@@ -228,25 +222,24 @@ class Outbox:
         Raises:
             NoSpaceError: The disk refuses.
         """
-        with self._lock, self._unsynced(), self._transaction():
+        with self._counting(synced=False) as tally:
             gone = self._expire(now_s)
-        self._rows -= gone.rows
-        self._size -= gone.size_bytes
+            tally.add(-gone.rows, -gone.size_bytes)
 
     def count_dropped(self, reason: str, number: int = 1) -> None:
         """Count what was given up before it was stored."""
-        with self._lock, self._unsynced(), self._transaction():
+        with self._file.writing(synced=False):
             self._count(reason, number)
 
     def newest_s(self) -> float:
         """Return when the newest item was stored, by the clock of ``put``; 0 if there is none."""
-        with self._lock, self._translated():
+        with self._file.reading():
             row = self._db.execute("SELECT stored_s FROM item ORDER BY id DESC LIMIT 1").fetchone()
         return float(row[0]) if row else 0.0
 
     def level(self) -> Level:
         """Return how full the outbox is."""
-        with self._lock, self._translated():
+        with self._file.reading():
             # The ids grow with time: no look at all items, of which there may be a million.
             row = self._db.execute("SELECT stored_s FROM item ORDER BY id LIMIT 1").fetchone()
             dropped = dict(self._db.execute("SELECT reason, n FROM dropped").fetchall())
@@ -254,8 +247,17 @@ class Outbox:
 
     def close(self) -> None:
         """Close the file; nothing is lost by not doing so."""
-        with self._lock:
-            self._db.close()
+        self._file.close()
+
+    @contextmanager
+    def _counting(self, *, synced: bool = True) -> Iterator["_Tally"]:
+        """Change the file; what that adds and takes away counts once it is committed."""
+        tally = _Tally()
+        with self._file.reading():
+            with self._file.writing(synced=synced):
+                yield tally
+            self._rows += tally.rows
+            self._size += tally.size_bytes
 
     def _numbers(self, stream: str, count: int) -> Iterator[int]:
         """Take the next ``count`` numbers of a stream."""
@@ -320,39 +322,6 @@ class Outbox:
             (reason, number),
         )
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _unsynced(self) -> Iterator[None]:
-        """Leave the sync to the next ``put``: what a power cut brings back is sent once more."""
-        with self._translated():
-            self._db.execute("PRAGMA synchronous = NORMAL")
-        try:
-            yield
-        finally:
-            with self._translated():
-                self._db.execute("PRAGMA synchronous = FULL")
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise NoSpaceError(
-                f"{self._path}: {error}",
-                remedy="Free some space, or see whether the disk is sound.",
-            ) from error
-
 
 def peek(path: Path) -> Level | None:
     """Return how full an outbox is, whether or not an agent uses it; None if there is none.
@@ -385,36 +354,24 @@ class _Gone:
         return _Gone(self.rows + other.rows, self.size_bytes + other.size_bytes)
 
 
+@dataclass(slots=True)
+class _Tally:
+    """What a transaction adds, on the whole."""
+
+    rows: int = 0
+    size_bytes: int = 0
+
+    def add(self, rows: int, size_bytes: int) -> None:
+        self.rows += rows
+        self.size_bytes += size_bytes
+
+
 def _size_of(entries: Sequence[Entry]) -> int:
     return sum(len(entry.data) + ROW_BYTES for entry in entries)
 
 
-def _opened(path: Path) -> tuple[sqlite3.Connection, bool]:
-    """Open the file, or put it aside if it cannot be read; return whether that was so."""
-    try:
-        return _connected(path), False
-    except sqlite3.OperationalError:
-        raise  # no folder, no right, no room: nothing is wrong with the file
-    except sqlite3.DatabaseError as error:
-        log.warning("%s is damaged and is put aside: %s", path, error)
-    for name in (f"{path.name}-wal", f"{path.name}-shm"):
-        path.with_name(name).unlink(missing_ok=True)
-    path.replace(path.with_name(f"{path.name}.damaged"))
-    return _connected(path), True
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        # FULL syncs the log at every commit: "stored" means that it survives a power cut.
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA cache_size = -256")
-        known = {row[1] for row in database.execute("PRAGMA table_info(item)")}
-        if known and "until_s" not in known:  # a file of an agent before ages were counted
-            database.execute("ALTER TABLE item ADD COLUMN until_s REAL")
-        database.executescript(_SCHEMA)
-    except BaseException:
-        database.close()
-        raise
-    return database
+def _count_ages(database: sqlite3.Connection) -> None:
+    """Make room for ages in a file of an agent before they were counted."""
+    known = {row[1] for row in database.execute("PRAGMA table_info(item)")}
+    if known and "until_s" not in known:
+        database.execute("ALTER TABLE item ADD COLUMN until_s REAL")

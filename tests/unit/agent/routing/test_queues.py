@@ -85,3 +85,13 @@ def test_all_of_it_is_there_after_a_restart(queues: RouteQueues, tmp_path: Path)
 def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
     with pytest.raises(NoSpaceError, match=r"routes\.db"):
         RouteQueues(tmp_path / "none" / "routes.db")
+
+
+def test_a_file_that_has_rotted_is_put_aside_and_results_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "routes.db"
+    path.write_bytes(b"this is no database, and has not been one for a while" * 100)
+    made = RouteQueues(path)
+    made.put([(TO, b"1")], now_s=0.0)
+    assert waiting(made) == [b"1"]
+    made.close()
+    assert path.with_name("routes.db.damaged").read_bytes().startswith(b"this is no database")

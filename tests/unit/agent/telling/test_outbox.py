@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -234,6 +235,7 @@ def test_reading_goes_on_after_an_id(outbox: Outbox) -> None:
 
 _WRITER = """
 import sys
+import threading
 from pathlib import Path
 from skerry_agent.telling.outbox import Entry, Outbox, Rank
 box = Outbox(Path(sys.argv[1]), sys.argv[2], limit_bytes=10**9)
@@ -279,4 +281,43 @@ def test_what_is_stored_after_something_was_forgotten_is_synced_all_the_same(
     put(outbox, b"1")
     outbox.forget("b1", "cam/scores", 1)
     full = 2
-    assert outbox._db.execute("PRAGMA synchronous").fetchone() == (full,)
+    assert outbox._file.connection.execute("PRAGMA synchronous").fetchone() == (full,)
+
+
+class _Slow(list[Entry]):
+    """Entries whose number is told late, when somebody else has had time to store something."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        super().__init__(entries)
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def __len__(self) -> int:
+        self.asked.set()
+        self.go_on.wait(0.5)
+        return super().__len__()
+
+
+def test_what_two_threads_store_at_once_is_counted_as_it_is(outbox: Outbox) -> None:
+    slow = _Slow([Entry("cam/scores", Rank.TELEMETRY, b"12345")])
+    thread = threading.Thread(target=outbox.put, args=(slow,), kwargs={"ts": "t", "now_s": 0.0})
+    thread.start()
+    assert slow.asked.wait(10)
+    put(outbox, b"12345", stream="mic/scores")
+    slow.go_on.set()
+    thread.join()
+    level = outbox.level()
+    assert (level.rows, level.size_bytes) == (2, 2 * (5 + ROW_BYTES))
+
+
+def test_what_a_full_disk_refuses_is_not_counted(tmp_path: Path) -> None:
+    with closing(Outbox(tmp_path / "outbox.db", "b1", limit_bytes=1_000_000)) as outbox:
+        put(outbox, b"1")
+        before = outbox.level()
+        (pages,) = outbox._file.connection.execute("PRAGMA page_count").fetchone()
+        outbox._file.connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(NoSpaceError, match="full"):
+            put(outbox, bytes(50_000))
+        assert outbox.level() == before
+        outbox._file.connection.execute(f"PRAGMA max_page_count = {2 * pages + 50}")
+        put(outbox, bytes(50_000))
+        assert outbox.level().rows == 2
