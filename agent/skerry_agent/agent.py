@@ -212,7 +212,8 @@ class Agent:
         sight = Sight(
             linked=self._uplink.connected_s() > 0,
             serving=reconciler.serving(),
-            held=any(wait.kind != "agent" for wait in reconciler.waits),
+            ended=reconciler.ended(),
+            held=reconciler.holds_agent(),
             bad={(one.module, one.digest): one.failure for one in reconciler.history.bad},
             now=time.monotonic(),
         )

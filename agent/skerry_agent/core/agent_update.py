@@ -26,6 +26,7 @@ class View:
         held: Whether somebody on the device, or the time of the week, holds switches back.
         linked: Whether the broker was reached since the start.
         serving: Modules that serve.
+        ended: Modules that have ended in good order.
         age_s: Seconds since the start.
     """
 
@@ -38,6 +39,7 @@ class View:
     held: bool = False
     linked: bool = False
     serving: frozenset[str] = frozenset()
+    ended: frozenset[str] = frozenset()
     age_s: float = 0.0
 
 
@@ -115,7 +117,7 @@ def is_pending(view: View) -> bool:
 
 def _proof(view: View) -> Step | None:
     record = view.record
-    missing = frozenset(record.served) - view.serving
+    missing = frozenset(record.served) - view.serving - view.ended
     if view.linked and not missing:
         kept = Record(good=record.trial, before=record.good)
         return Keep(kept) if view.age_s >= STAY_S else None

@@ -89,6 +89,7 @@ class Reconciler:
         self.world = World()
         self.waits: tuple[Wait, ...] = ()
         self.agent = AgentVerdict()
+        self._waits_for_agent_known = False
         self.problem: SkerryError | None = None
         self._last_round = clock.monotonic()
         self._switch_s: float | None = None
@@ -140,6 +141,22 @@ class Reconciler:
         """Return the modules of which an instance serves."""
         seen = self.world.instances.items()
         return frozenset(key.module for key, one in seen if one.life is Life.SERVING)
+
+    def ended(self) -> frozenset[str]:
+        """Return the modules that have done what they were to do, and ended."""
+        seen = self.world.instances.items()
+        return frozenset(
+            key.module for key, one in seen if one.life is Life.EXITED and one.status == 0
+        )
+
+    def holds_agent(self) -> bool:
+        """Return whether another agent must not take over now, as far as anybody can tell.
+
+        What holds it back is looked at in the first round after ``agent`` says that one is to come.
+        """
+        if not self._waits_for_agent_known:
+            return True
+        return any(wait.kind != "agent" for wait in self.waits)
 
     def condemn(self, bad: BadRevision) -> None:
         """Remember, on the disk, that something is not to be tried again.
@@ -195,6 +212,7 @@ class Reconciler:
         except SkerryError as error:
             # Without eyes nothing is decided; what runs, runs on.
             self.problem = error
+            self._waits_for_agent_known = False
             return
         case = Case(instances, specs, self.committed.modules, now)
         for key in self._judge.judge(case):
@@ -278,6 +296,7 @@ class Reconciler:
         windows = self._windows() if pending and self.committed.modules else ()
         live = [hold for hold in holds if hold.kind != "lock" or hold.owner in running]
         self.waits = waits(live, windows, self._moment())
+        self._waits_for_agent_known = self.agent.wait is not None
         if self.agent.wait is not None:
             self.waits = (*self.waits[: MAX_WAITS - 1], self.agent.wait)
         if pending and self.waits and self._told_wait != self.version:

@@ -54,6 +54,7 @@ class Sight:
     Attributes:
         linked: Whether the broker was reached since the start.
         serving: Modules that serve.
+        ended: Modules that have ended in good order.
         held: Whether somebody holds switches back.
         bad: What was refused on this device, by module and digest.
         now: Monotonic time.
@@ -61,6 +62,7 @@ class Sight:
 
     linked: bool
     serving: frozenset[str]
+    ended: frozenset[str]
     held: bool
     bad: Mapping[tuple[str, str], Failure]
     now: float
@@ -142,6 +144,7 @@ class Updater:
             sight.held,
             sight.linked,
             sight.serving,
+            sight.ended,
             sight.now - self._since,
         )
 

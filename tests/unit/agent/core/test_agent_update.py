@@ -36,6 +36,17 @@ FALLEN = Record(OLD, "older", fallen=NEW)
             replace(ON_TRIAL, linked=True, age_s=STAY_S), Keep(Record(NEW, OLD)), id="proved"
         ),
         pytest.param(replace(ON_TRIAL, linked=True), None, id="too short a while"),
+        pytest.param(
+            replace(
+                ON_TRIAL,
+                linked=True,
+                age_s=STAY_S,
+                serving=frozenset(),
+                ended=frozenset({"camera"}),
+            ),
+            Keep(Record(NEW, OLD)),
+            id="a module has done its work meanwhile",
+        ),
         pytest.param(ON_TRIAL, None, id="no broker yet"),
         pytest.param(replace(ON_TRIAL, linked=True, serving=frozenset()), None, id="no module yet"),
         pytest.param(

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from skerry_agent.core.world import key_of
+from skerry_agent.reconciling.reconciler import AgentVerdict
 from skerry_contract.errors import ConflictError, ContractError
 from skerry_contract.manifest import Window
+from skerry_contract.messages import Wait
 from support.memory_device import MemoryDevice, Nature, spec
 from support.stepped_agent import SteppedAgent
 
@@ -199,3 +201,34 @@ def test_no_lock_is_taken_once_a_switch_has_begun(
     agent.holds.unlock("b")
     agent.holds.unlock("b")
     assert agent.holds.current() == ()
+
+
+# --- another agent --------------------------------------------------------------------------------
+
+
+def test_another_agent_waits_for_the_window_from_the_very_first_round(
+    device: MemoryDevice, tmp_path: Path
+) -> None:
+    agent = SteppedAgent(device, tmp_path, NIGHT)
+    agent.want(FIRST)
+    assert agent.until(agent.is_settled, 60)
+    agent.boot()  # by day, with another agent on the device that only has to take over
+    assert agent.reconciler.holds_agent()
+    agent.reconciler.agent = AgentVerdict(Wait("agent"))
+    assert agent.reconciler.holds_agent()
+    agent.turn()
+    assert agent.reconciler.holds_agent()
+    assert {wait.kind for wait in agent.reconciler.waits} == {"window", "agent"}
+    assert agent.until(lambda: not agent.reconciler.holds_agent(), 86_400, step_s=600)
+    assert device.utc.hour in (2, 3)
+
+
+def test_no_agent_takes_over_while_the_modules_cannot_be_seen(
+    device: MemoryDevice, agent: SteppedAgent
+) -> None:
+    agent.reconciler.agent = AgentVerdict(Wait("agent"))
+    agent.turn()
+    assert not agent.reconciler.holds_agent()
+    device.engine = "away"
+    agent.turn()
+    assert agent.reconciler.holds_agent()
