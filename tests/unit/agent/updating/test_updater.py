@@ -89,6 +89,7 @@ def until(done: Callable[[], bool], turn: Callable[[], object]) -> None:
 
 
 def test_what_is_wanted_is_fetched_tried_and_kept(agent: Agent) -> None:
+    (agent.state / launcher.SLOTS / OLD / "skerry_agent").mkdir(parents=True)
     assert not agent.turn()  # fetches
     assert agent.turn()  # asks the launcher
     assert agent.record == Record(trial=NEW, served=("cam",))
@@ -97,6 +98,7 @@ def test_what_is_wanted_is_fetched_tried_and_kept(agent: Agent) -> None:
     assert agent.updater.verdict(agent.sight).wait is not None
     assert not agent.turn(STAY_S)
     assert agent.record == Record(good=NEW)
+    assert agent.releases.here() == {NEW}
     assert agent.updater.verdict(agent.sight).wait is not None  # it was so when this turn began
     agent.turn()
     assert agent.updater.verdict(agent.sight).wait is None
