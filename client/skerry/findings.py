@@ -34,7 +34,9 @@ def told(output: Output, model: Model) -> Iterator[str | Table]:
 
 
 def warnings(model: Model) -> Iterator[str]:
-    """Yield a line for each file that can execute code when it is loaded, and what to do."""
+    """Yield a line for each file that is empty or can execute code when it is loaded."""
+    for empty in [one for one in model.files if not one.size][:MAX_LINES]:
+        yield f"warning: {empty.path} holds no bytes; is it a whole copy?"
     dangerous = [one for one in model.findings if one.executes_code]
     for one in dangerous[:MAX_LINES]:
         yield f"warning: {one.path} {LABEL}: {one.executes_code}"
