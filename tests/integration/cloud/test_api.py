@@ -226,6 +226,24 @@ def test_a_push_is_refused_as_a_whole_and_says_what_there_is(server: CloudServer
     refused(server.ask("GET", "/v1/devices/whole-cam/desired"), 404, "NOT_FOUND")
 
 
+def test_a_deployment_may_name_the_agent_too(server: CloudServer) -> None:
+    trust = server.add_device("led-cam")["trust"]
+    server.build("led")
+    text = MANIFEST.format(name="led", image="led:1", devices="led-cam")
+    none = server.ask("POST", "/v1/deployments", f"{text}\nagent: led-agent:1\n".encode())
+    assert "led-agent" in refused(none, 404, "NOT_FOUND")["text"]
+    refused(server.ask("GET", "/v1/devices/led-cam/desired"), 404, "NOT_FOUND")
+    server.build("led-agent")
+    server.post("/v1/deployments", f"{text}\nagent: led-agent:1\n".encode())
+    wanted = desired(server, "led-cam", trust).agent
+    image = server.get("/v1/modules/led-agent/1")["images"]["linux/amd64"]
+    assert (wanted.image, wanted.digest) == ("led-agent:1", image["digest"])
+    error = refused(server.ask("DELETE", "/v1/modules/led-agent/1"), 409, "CONFLICT")
+    assert "led:1" in error["text"]
+    server.post("/v1/deployments", text.encode())
+    assert desired(server, "led-cam", trust).agent is None
+
+
 def test_a_device_reaches_only_what_is_its_own(server: CloudServer) -> None:
     server.build("owned")
     mine = server.add_device("own-a")["token"]
