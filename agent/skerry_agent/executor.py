@@ -17,6 +17,7 @@ from skerry_agent.core import needs
 from skerry_agent.core.shadow import Tally
 from skerry_agent.core.watch import Seen
 from skerry_agent.core.world import Key
+from skerry_agent.pulling.images import Image
 from skerry_agent.pulling.layers import named, stored
 from skerry_agent.pulling.pull import Puller
 from skerry_agent.pulling.store import BlobStore
@@ -87,6 +88,7 @@ class Executor:
         self._cancel = threading.Event()
         self._pulls: dict[Digest, Progress] = {}
         self._needed: frozenset[Digest] = frozenset()
+        self._agent: frozenset[Digest] = frozenset()
 
     def caps(self) -> RuntimeCaps:
         """Return how modules run here, and what is enforced."""
@@ -183,14 +185,7 @@ class Executor:
         Raises:
             SkerryError: As ``Puller.pull`` and ``Runtime.prepare`` say.
         """
-        image = self._puller.pull(
-            spec.image,
-            spec.digest,
-            spec.size,
-            on_progress=partial(self._pulls.__setitem__, spec.digest),
-            cancel=self._cancel,
-            keep=self._needed.union(self._runtime.prepared()),
-        )
+        image = self._fetch(spec)
         self._runtime.prepare(image, self._store)
 
     def fetch_agent(self, spec: AgentSpec, releases: Releases) -> None:
@@ -199,14 +194,20 @@ class Executor:
         Raises:
             SkerryError: As ``Puller.pull`` and ``Releases.add`` say.
         """
-        image = self._puller.pull(
+        self._agent = frozenset({spec.digest})
+        releases.add(self._fetch(spec), self._store)
+        self._agent = frozenset()
+
+    def _fetch(self, spec: ModuleSpec | AgentSpec) -> Image:
+        """Bring the blobs of an image here; none of what is needed makes room for them."""
+        return self._puller.pull(
             spec.image,
             spec.digest,
             spec.size,
             on_progress=partial(self._pulls.__setitem__, spec.digest),
             cancel=self._cancel,
+            keep=self._kept(),
         )
-        releases.add(image, self._store)
 
     def discard(self, digest: Digest) -> None:
         """Remove an image; its blobs stay as long as there is room for them.
@@ -215,8 +216,11 @@ class Executor:
             RuntimeFailedError: The runtime does not let it go.
         """
         self._runtime.discard(digest)
-        needed = self._needed.union(self._runtime.prepared())
-        self._store.trim(frozenset().union(*(named(self._store, one) for one in needed)))
+        self._store.trim(frozenset().union(*(named(self._store, one) for one in self._kept())))
+
+    def _kept(self) -> frozenset[Digest]:
+        """Return the images of which nothing may go: wanted, startable, or on their way."""
+        return self._needed.union(self._runtime.prepared(), self._agent)
 
     def start(self, key: Key, spec: ModuleSpec) -> None:
         """Start an instance, with its inputs held back.
