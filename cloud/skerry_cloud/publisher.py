@@ -6,8 +6,10 @@ that a device has not answered: that each takes effect once is the device's busi
 """
 
 import logging
+import random
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from sqlalchemy import select, union
 
@@ -24,6 +26,17 @@ log = logging.getLogger(__name__)
 
 _RETAINED = (topics.DESIRED, topics.REPORTED, topics.STATE, topics.CAPS, topics.HEALTH)
 _CONFIRM_EVERY = 200
+_LONGEST_S = 30.0
+"""Longest pause before what was not published is tried again."""
+_RANDOM = random.SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What a round is to publish: for these devices, or for every one."""
+
+    devices: frozenset[str]
+    everything: bool
 
 
 class Publisher:
@@ -67,38 +80,54 @@ class Publisher:
             self._thread.join(within_s)
 
     def _work(self, link: Link) -> None:
+        failures = 0
         while (due := self._take()) is not None:
             try:
-                self._publish(link, due)
+                done = self._publish(link, due.devices | self._everybody(due))
             except Exception:
-                # Publishing goes on whatever one round does; the next connect repeats it.
+                # Publishing goes on whatever one round does, such as a database that is away.
                 log.exception("publishing desired documents")
+                done = False
+            failures = 0 if done else failures + 1
+            if failures:
+                self._again(due, _RANDOM.uniform(0.5, 1.0) * min(_LONGEST_S, 0.25 * 2**failures))
 
-    def _take(self) -> list[str] | None:
+    def _take(self) -> "_Due | None":
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or self._everything or self._pending)
             if self._stopping:
                 return None
-            due, self._pending = self._pending, set()
-            everything, self._everything = self._everything, False
-        return sorted(due | (self._everybody() if everything else set()))
+            due = _Due(frozenset(self._pending), everything=self._everything)
+            self._pending, self._everything = set(), False
+        return due
 
-    def _everybody(self) -> set[str]:
+    def _again(self, due: "_Due", pause_s: float) -> None:
+        """Leave what was not published for a later round."""
+        with self._changed:
+            self._pending |= due.devices
+            self._everything |= due.everything
+            self._changed.wait_for(lambda: self._stopping, pause_s)
+
+    def _everybody(self, due: "_Due") -> set[str]:
+        if not due.everything:
+            return set()
         asked = select(commands.c.device).where(commands.c.state == ISSUED)
         known = union(select(device_desired.c.device), select(removed_devices.c.id), asked)
         with self._database.read() as connection:
             return set(connection.scalars(known))
 
-    def _publish(self, link: Link, due: list[str]) -> None:
-        for count, device in enumerate(due, start=1):
+    def _publish(self, link: Link, due: Collection[str]) -> bool:
+        """Publish for devices, and return whether all of it went out."""
+        for count, device in enumerate(sorted(due), start=1):
             sent = all(
                 link.publish(topic, payload, retain=retain)
                 for topic, payload, retain in self._messages(device)
             )
             if self._stopping or not sent:
-                return
+                return self._stopping
             if count % _CONFIRM_EVERY == 0 and not link.drain():
-                return
+                return False
+        return True
 
     def _messages(self, device: str) -> list[tuple[str, bytes, bool]]:
         """Return topic, payload and whether it is retained of all that a device is to know."""
