@@ -24,6 +24,7 @@ from skerry_cloud.registry.modules import Image, Module, find_module, insert_mod
 from skerry_contract import shape
 from skerry_contract.errors import (
     ConflictError,
+    DatabaseError,
     EnvironmentFileError,
     NoSpaceError,
     NotFoundError,
@@ -44,8 +45,8 @@ MAX_LINES = 10_000
 """Lines of a log that are kept."""
 MAX_LINE_CHARS = 4000
 _TIDY_EVERY_S = 3600.0
-_FULL_PAUSE_S = 10.0
-"""Between two tries to store why a build failed, while the disk is full."""
+_STORE_PAUSE_S = 5.0
+"""Between two tries to store why a build failed, while disk or database refuse."""
 PAGE_LINES = 1000
 """Lines that one answer holds."""
 
@@ -295,13 +296,13 @@ class Builds:
             connection.execute(update(builds).where(mine).values(done))
 
     def _fail(self, build: str, error: SkerryError) -> None:
-        """Store why a build failed, as soon as there is room to."""
+        """Store why a build failed, as soon as the disk has room and the database answers."""
         while True:
             try:
                 return self._finish(build, "failed", error)
-            except NoSpaceError as full:
-                log.error("build %s has failed, which cannot be stored: %s", build, full)  # noqa: TRY400 (its text says it all)
-                if self._stopping.wait(_FULL_PAUSE_S):
+            except (NoSpaceError, DatabaseError) as why:
+                log.error("build %s has failed, which cannot be stored: %s", build, why)  # noqa: TRY400 (its text says it all)
+                if self._stopping.wait(_STORE_PAUSE_S):
                     return None
 
     def _finish(self, build: str, state: State, error: SkerryError) -> None:

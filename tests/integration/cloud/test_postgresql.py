@@ -2,16 +2,20 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from skerry_cloud.blobs import BlobStore
+from skerry_cloud.builds import Compile, Job
 from skerry_cloud.database import Database, counters, next_number
+from skerry_cloud.registry.modules import Image
 from skerry_contract.errors import DatabaseError
-from support.cloud_server import CloudServer
+from support.cloud_server import CloudServer, small_compiler
 from support.postgresql import Postgresql, own_postgresql
+from support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -151,3 +155,32 @@ def test_a_server_outlives_its_database_and_says_so(mortal: Postgresql, tmp_path
         mortal.start()
         assert server.get("/v1/models")["models"] == []
         assert server.ask("GET", "/healthz").status_code == 200
+
+
+def test_builds_go_on_after_one_that_broke_while_the_database_was_away(
+    mortal: Postgresql, tmp_path: Path
+) -> None:
+    away = threading.Event()
+
+    def unlucky_compiler(blobs: BlobStore, caches: Path) -> Compile:
+        usual = small_compiler(blobs, caches)
+
+        def compile_image(job: Job, platform: str, progress: Callable[[str], None]) -> Image:
+            if job.reference.name == "unlucky":
+                mortal.stop()
+                away.set()
+            return usual(job, platform, progress)
+
+        return compile_image
+
+    with CloudServer(tmp_path, unlucky_compiler, database=mortal.fresh()) as server:
+        script = server.upload(b"def run(d): ...", "score.py")
+        order = {"name": "unlucky", "files": [script], "entry_script": "score.py"}
+        build = server.post("/v1/modules", order)
+        assert away.wait(30)
+        mortal.start()
+        said = eventually(
+            lambda: s if (s := server.get(f"/v1/builds/{build['id']}"))["error"] else None, 30
+        )
+        assert (said["state"], said["error"]["code"]) == ("failed", "DATABASE")
+        assert server.build("lucky")["state"] == "succeeded"
