@@ -190,14 +190,23 @@ class Uplink:
             try:
                 session.run()
             except (OSError, SkerryError) as error:
-                failures = 0 if session.connected else failures
-                failures += 1
-                self.problem = _broker_error(self._link.broker, error)
-                pause_s = delay_s(failures)
-                log.warning("%s; next try in %.1f s", self.problem, pause_s)
-                self._stopping.wait(pause_s)
+                failures = self._failed(error, 0 if session.connected else failures)
+            except Exception as error:  # what a broker sends must not take the device off for good
+                log.exception("broker %s", self._link.broker.host)
+                said = BrokerError(f"it sends what cannot be read: {error!r}")
+                failures = self._failed(said, failures)
             finally:
                 self._note_connection(up=False)
+
+    def _failed(self, error: OSError | SkerryError, failures: int) -> int:
+        """Tell of a session that broke, wait, and return how many there were in a row."""
+        failures += 1
+        self._note_connection(up=False)
+        self.problem = _broker_error(self._link.broker, error)
+        pause_s = delay_s(failures)
+        log.warning("%s; next try in %.1f s", self.problem, pause_s)
+        self._stopping.wait(pause_s)
+        return failures
 
     def _note_connection(self, *, up: bool) -> None:
         self._connected_s = self.connected_s()

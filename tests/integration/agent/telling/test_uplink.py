@@ -1,8 +1,11 @@
 """The uplink and the outbox against a real broker that comes and goes."""
 
 import json
+import socket
+import threading
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -317,3 +320,49 @@ def test_a_broker_that_is_down_at_the_start_is_told_and_tried_again(
     eventually(lambda: uplink.problem is None, 20)
     uplink.stop()
     outbox.close()
+
+
+CONNACK = b"\x20\x02\x00\x00"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"\x20\x00", id="a CONNACK of nothing"),
+        pytest.param(b"\x20\x01\x00", id="half a CONNACK"),
+        pytest.param(b"\xff" * 64, id="a length without an end"),
+        pytest.param(CONNACK + b"\x30\x00", id="a PUBLISH of nothing"),
+        pytest.param(CONNACK + b"\x30\x03\xff\xffx", id="a topic that is longer than its message"),
+        pytest.param(CONNACK + b"\x30\x04\x00\x02\xff\xfe", id="a topic that is no text"),
+        pytest.param(CONNACK + b"\x40\x01\x00", id="half a PUBACK"),
+        pytest.param(CONNACK + b"\x90\x02\x00\x01", id="a SUBACK of nothing"),
+        pytest.param(CONNACK + b"\xf0\x02\x00\x01", id="a packet that is none"),
+    ],
+)
+def test_a_broker_that_sends_rubbish_is_told_and_tried_again(
+    link: Link, outbox: Outbox, answer: bytes
+) -> None:
+    came: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    came.append(1)
+                    with connection, suppress(OSError):
+                        connection.settimeout(1.0)
+                        connection.recv(4096)
+                        connection.sendall(answer)
+                        connection.recv(4096)
+
+        threading.Thread(target=serve, daemon=True).start()
+        port = server.getsockname()[1]
+        uplink = make(replace(link, broker=BrokerAddress("127.0.0.1", port)), outbox)
+        uplink.start()
+        try:
+            eventually(lambda: len(came) >= 2, 20)
+            eventually(lambda: uplink.problem is not None)
+        finally:
+            uplink.stop()
+        server.shutdown(socket.SHUT_RDWR)
