@@ -205,12 +205,12 @@ class Link:
         self._ready.clear()
 
     def _arrived(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        if len(message.payload) > 2 * MAX_PAYLOAD_BYTES:
-            log.warning("%s: %d bytes, passed over", message.topic, len(message.payload))
-            return
         try:
             topic = message.topic
         except UnicodeDecodeError:
+            return
+        if len(message.payload) > 2 * MAX_PAYLOAD_BYTES:
+            log.warning("%s: %d bytes, passed over", topic, len(message.payload))
             return
         self._on_message(Message(topic, bytes(message.payload), message.retain, self._clock()))
 
